@@ -1,0 +1,1 @@
+"""Real-time voice agents that never go silent."""

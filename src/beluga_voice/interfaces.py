@@ -1,0 +1,345 @@
+"""Everything a plugin can implement, and nothing else.
+
+A *provider* is anything that can be connected to. Connecting gives a *link*, a live conversation
+in typed commands and events. A wire provider is mostly a *codec*, which is pure: it turns
+commands into messages for a *channel* and messages into events. What wraps a provider (retry,
+limits, fallback, recording) is a provider again.
+
+Two rules make a link safe to use from a single thread of control:
+
+* `Link.send` never waits. The link owns its bounded outbox and says in its documentation what it
+  drops when the peer is slow: old speech may be dropped, an order never.
+* The events of a link are read by one task.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from beluga_voice.audio.formats import AudioFormat, pcm16
+from beluga_voice.events import (
+    CallCommand,
+    HistoryItem,
+    S2sCommand,
+    S2sEvent,
+    SessionEvent,
+    SttCommand,
+    SttEvent,
+    ToolSpec,
+    TtsCommand,
+    TtsEvent,
+)
+
+# ── wires ───────────────────────────────────────────────────────────────────────────────────
+
+type WireMessage = str | bytes
+"""One message of a message-oriented wire: text or binary."""
+
+
+class Channel(Protocol):
+    """A wire that carries whole messages.
+
+    `send` may wait for the peer and raises `LinkLost` when the wire is gone. Iterating ends when
+    the peer closed in order, and raises `LinkLost` when the wire broke.
+    """
+
+    async def send(self, message: WireMessage, /) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[WireMessage]: ...
+
+
+class Codec[S, R](Protocol):
+    """One service's protocol, pure: no clock, no network, no randomness it was not given.
+
+    `decode` raises `BrokenProtocol` for a message it cannot read and nothing else; a message kind
+    it does not know gives `[]`. `closed` tells it that the wire is gone, and gives the events that
+    are still owed: a `ResponseDone` for every open response, then `LinkClosed`.
+    """
+
+    def hello(self) -> list[WireMessage]: ...
+
+    def encode(self, command: S, /) -> list[WireMessage]: ...
+
+    def decode(self, message: WireMessage, /) -> list[R]: ...
+
+    def closed(self, *, is_clean: bool, code: int | None, reason: str) -> list[R]: ...
+
+
+class Link[S, R](Protocol):
+    """A live conversation with a service.
+
+    `send` never waits; it raises `AlreadyClosed` after the end. Iterating yields events up to and
+    including `LinkClosed`, then stops. A lost connection is an event, not an exception.
+    """
+
+    def send(self, command: S, /) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[R]: ...
+
+
+# ── what a provider can do, and what is asked of it ─────────────────────────────────────────
+
+
+class TurnOwner(StrEnum):
+    """Who decides that the person's turn is over."""
+
+    FRAMEWORK = "framework"
+    """Our detector decides; the provider is told `EndUserTurn`."""
+    PROVIDER = "provider"
+    """The service decides; we obey, and keep the ledger of what was heard."""
+    DUPLEX = "duplex"
+    """The model hears and speaks at once; there is no end of a turn."""
+
+
+class Faithfulness(StrEnum):
+    """How exactly a provider speaks given words."""
+
+    EXACT = "exact"
+    BEST_EFFORT = "best_effort"
+    NONE = "none"
+
+
+class Resumption(StrEnum):
+    """How a conversation is continued on a new connection."""
+
+    NONE = "none"
+    HANDLE = "handle"
+    CONVERSATION_ID = "conversation_id"
+    HISTORY = "history"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can do. Data, checked before connecting; no code asks for a name."""
+
+    input_formats: tuple[AudioFormat, ...] = (pcm16(16000),)
+    """The first is preferred."""
+    output_formats: tuple[AudioFormat, ...] = (pcm16(24000),)
+    turn_owners: tuple[TurnOwner, ...] = (TurnOwner.FRAMEWORK,)
+    is_local: bool = False
+    """It runs on this machine and needs no network."""
+    is_streaming: bool = True
+    has_interim_transcripts: bool = False
+    has_input_transcript: bool = False
+    has_speech_events: bool = False
+    has_word_times: bool = False
+    has_tools: bool = False
+    has_text_input: bool = False
+    has_temperature: bool = False
+    has_output_token_limit: bool = False
+    can_cancel: bool = False
+    can_truncate: bool = False
+    can_suppress_response: bool = False
+    """It can listen without answering by itself: what external reasoning needs."""
+    can_request_response: bool = False
+    can_seed_history: bool = False
+    mutable: frozenset[str] = frozenset()
+    """Names of the fields of `Update` that may change in mid-call."""
+    say: Faithfulness = Faithfulness.NONE
+    needs_paced_input: bool = False
+    needs_continuous_input: bool = False
+    """Its clock is our sound: silence must be sent too."""
+    max_connection_seconds: float | None = None
+    resumption: Resumption = Resumption.NONE
+    languages: frozenset[str] = frozenset()
+    """Language tags it takes; empty means it does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S2sOptions:
+    """What a conversation with a speech-to-speech provider should be like."""
+
+    instructions: str = ""
+    voice: str | None = None
+    language: str | None = None
+    tools: tuple[ToolSpec, ...] = ()
+    history: tuple[HistoryItem, ...] = ()
+    turn_owner: TurnOwner | None = None
+    """`None` takes the first of the provider's own list."""
+    respond_automatically: bool = True
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    input_format: AudioFormat | None = None
+    output_format: AudioFormat | None = None
+    resume: str | None = None
+    """A handle from `ResumptionChanged`, to continue that conversation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SttOptions:
+    """What a transcription should be like."""
+
+    language: str | None = None
+    phrases: tuple[str, ...] = ()
+    """Words and sentences that are likely, to be recognised better."""
+    wants_interim: bool = True
+    input_format: AudioFormat | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TtsOptions:
+    """What speech should sound like. `speed` is a factor, 1 being the voice's own."""
+
+    voice: str | None = None
+    language: str | None = None
+    speed: float = 1.0
+    output_format: AudioFormat | None = None
+
+
+class Provider[O, S, R](Protocol):
+    """Anything that can be connected to.
+
+    `connect` raises `ConfigurationError` for options it cannot honour before it touches the
+    network, and a `ProviderError` when no link came about. Leaving the context closes the link
+    within a bound and leaves nothing behind.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def connect(self, options: O, /) -> AbstractAsyncContextManager[Link[S, R]]: ...
+
+
+type S2sLink = Link[S2sCommand, S2sEvent]
+type SttLink = Link[SttCommand, SttEvent]
+type TtsLink = Link[TtsCommand, TtsEvent]
+type SpeechToSpeech = Provider[S2sOptions, S2sCommand, S2sEvent]
+type SpeechToText = Provider[SttOptions, SttCommand, SttEvent]
+type TextToSpeech = Provider[TtsOptions, TtsCommand, TtsEvent]
+
+
+def input_format_of(capabilities: Capabilities, wanted: AudioFormat | None) -> AudioFormat:
+    """The format a link's input has when `wanted` was asked for; each side computes the same."""
+    return wanted or capabilities.input_formats[0]
+
+
+def output_format_of(capabilities: Capabilities, wanted: AudioFormat | None) -> AudioFormat:
+    """The format a link's output has when `wanted` was asked for; each side computes the same."""
+    return wanted or capabilities.output_formats[0]
+
+
+# ── ears ────────────────────────────────────────────────────────────────────────────────────
+
+
+class VoiceActivityDetector(Protocol):
+    """Hears whether somebody speaks. One instance serves one line; shared models stay outside.
+
+    `process` takes exactly `frame_samples` of mono 16-bit PCM at `rate` and gives the probability
+    of speech in it, 0 to 1. It is called on the event loop: a millisecond is too long.
+    """
+
+    @property
+    def rate(self) -> int: ...
+
+    @property
+    def frame_samples(self) -> int: ...
+
+    def process(self, frame: bytes, /) -> float: ...
+
+    def reset(self) -> None: ...
+
+
+class NoiseReducer(Protocol):
+    """Makes speech clearer: frame in, frame of the same length out."""
+
+    @property
+    def rate(self) -> int: ...
+
+    @property
+    def frame_samples(self) -> int: ...
+
+    def process(self, frame: bytes, /) -> bytes: ...
+
+
+class TurnDetector(Protocol):
+    """Guesses from the words whether the person is done: the probability, 0 to 1."""
+
+    def probability(self, transcript: str, /) -> float: ...
+
+
+# ── the person's line ───────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineOptions:
+    """How sound travels on the person's line.
+
+    `lead_ms` is how far ahead of real time the line takes sound and holds it. A line that holds
+    more than one frame must obey `ClearPlayback` at once.
+    """
+
+    input_rate: int = 16000
+    output_rate: int = 24000
+    lead_ms: int = 20
+
+
+class Line(Protocol):
+    """The way to the person. `send` never waits; it raises `CallEnded` when the person is gone."""
+
+    @property
+    def options(self) -> LineOptions: ...
+
+    def send(self, command: CallCommand, /) -> None: ...
+
+
+# ── those who answer, remember and watch ────────────────────────────────────────────────────
+
+
+class AgentTurn(Protocol):
+    """What an agent is given for one turn.
+
+    `text` is what the person said since the agent last had the floor. `history` holds what was
+    said before, of the agent's words only those that were heard. `call_tool` runs a tool of the
+    session and gives its output; it raises `ToolFailed` when the tool does.
+    """
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def history(self) -> Sequence[HistoryItem]: ...
+
+    @property
+    def instructions(self) -> str: ...
+
+    @property
+    def tools(self) -> Sequence[ToolSpec]: ...
+
+    async def call_tool(self, name: str, arguments: str, /) -> str: ...
+
+
+class Agent(Protocol):
+    """Who answers. Yields text in pieces of any size; closing the iterator stops the work."""
+
+    def respond(self, turn: AgentTurn, /) -> AsyncIterator[str]: ...
+
+
+class MemoryStore(Protocol):
+    """Keeps what was said, as heard, under a key the application chooses."""
+
+    async def load(self, key: str, /) -> tuple[HistoryItem, ...]: ...
+
+    async def save(self, key: str, items: Sequence[HistoryItem], /) -> None: ...
+
+
+class Observer(Protocol):
+    """Is told what happens. Must not wait, and what it raises ends nothing."""
+
+    def observe(self, event: SessionEvent, /, *, at: float) -> None: ...
+
+
+type ToolFunction = Callable[..., Awaitable[object]] | Callable[..., object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that a model may call, with the description the model sees."""
+
+    spec: ToolSpec
+    function: ToolFunction = field(compare=False)
+    timeout_seconds: float = 30.0
