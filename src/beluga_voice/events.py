@@ -17,6 +17,8 @@ what a wire omits, its codec synthesises. The invariants that every provider kee
   response arrives.
 * The last `InputTranscript` of an item is its only final one.
 * `LinkClosed` is the last event.
+* Ids of utterances, responses and tool calls are unique over all links of a session, also where the
+  service counts from one again or has no ids at all.
 
 Words: what a person says is an *utterance*, what the agent says is a *response*, one party's
 uninterrupted floor is a *turn*. Sound is mono 16-bit PCM in the link's format. Positions are
@@ -170,7 +172,10 @@ class SendAudio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartUserTurn:
-    """The person has the floor from here (framework turns only)."""
+    """The person has the floor from here (framework turns only).
+
+    A response that has not started yet is not wanted any more.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,6 +335,13 @@ class ResponseAudio:
     pcm: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoResponse:
+    """The turn that ended gets no response: nothing was said in it, or none was wanted."""
+
+    reason: str = ""
+
+
 class TextStage(StrEnum):
     """Whether words are meant to be spoken, or were."""
 
@@ -420,6 +432,7 @@ type S2sEvent = (
     | ResponseAudio
     | ResponseText
     | ResponseDone
+    | NoResponse
     | Interrupted
     | ToolCalled
     | ToolCallWithdrawn

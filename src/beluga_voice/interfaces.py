@@ -9,7 +9,7 @@ Two rules make a link safe to use from a single thread of control:
 
 * `Link.send` never waits. The link owns its bounded outbox and says in its documentation what it
   drops when the peer is slow: old speech may be dropped, an order never.
-* The events of a link are read by one task.
+* The events of a link have one reader.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -70,11 +70,16 @@ class Codec[S, R](Protocol):
 class Link[S, R](Protocol):
     """A live conversation with a service.
 
-    `send` never waits; it raises `AlreadyClosed` after the end. Iterating yields events up to and
-    including `LinkClosed`, then stops. A lost connection is an event, not an exception.
+    `send` never waits; after the end it does nothing. The events, up to and including
+    `LinkClosed`, are either iterated, or delivered by plain calls on the event loop to the one
+    function that was attached, which must not raise; those that waited come first. Delivering by
+    call spares a queue and a task switch for every event. A lost connection is an event, not an
+    exception. `beluga_voice.transports.feed.Feed` does the receiving half for those who write links.
     """
 
     def send(self, command: S, /) -> None: ...
+
+    def attach(self, deliver: Callable[[R], None], /) -> None: ...
 
     def __aiter__(self) -> AsyncIterator[R]: ...
 

@@ -1,0 +1,57 @@
+"""A developer's function as an agent."""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, get_type_hints
+
+from beluga_voice.errors import ConfigurationError
+from beluga_voice.interfaces import Agent, AgentTurn
+
+type AgentFunction = Callable[[Any], AsyncIterator[str] | Awaitable[str]]
+"""An async function that gives the answer, or an async generator that yields pieces of it.
+
+It takes what the person said as `str`; if its parameter is annotated `AgentTurn`, the whole turn.
+"""
+
+
+class FunctionAgent:
+    """Answers with an async function or an async generator."""
+
+    def __init__(self, function: AgentFunction) -> None:
+        self._function = function
+        self._takes_turn = _takes_turn(function)
+
+    async def respond(self, turn: AgentTurn, /) -> AsyncIterator[str]:
+        """Yield the pieces of the answer."""
+        answer = self._function(turn if self._takes_turn else turn.text)
+        if isinstance(answer, AsyncIterator):
+            async for piece in answer:
+                yield piece
+        else:
+            yield await answer
+
+
+def agent_of(given: Agent | AgentFunction) -> Agent:
+    """An agent from an agent or a function; raises `ConfigurationError` for anything else."""
+    if hasattr(given, "respond"):
+        return given
+    if not callable(given):
+        raise ConfigurationError(f"{given!r} is no agent: give an async function", op="agent")
+    call = given if inspect.isroutine(given) else type(given).__call__
+    if not (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):
+        name = getattr(given, "__name__", repr(given))
+        raise ConfigurationError(
+            f"{name} is no agent: write 'async def {name}(text: str)' with return or yield",
+            op="agent",
+        )
+    return FunctionAgent(given)
+
+
+def _takes_turn(function: AgentFunction) -> bool:
+    parameters = list(inspect.signature(function).parameters.values())
+    required = [one for one in parameters if one.default is one.empty]
+    if not parameters or len(required) > 1:
+        name = getattr(function, "__name__", repr(function))
+        raise ConfigurationError(f"the agent {name} must take one argument", op="agent")
+    routine = function if inspect.isroutine(function) else type(function).__call__
+    return get_type_hints(routine).get(parameters[0].name) is AgentTurn

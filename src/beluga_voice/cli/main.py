@@ -1,0 +1,113 @@
+"""`beluga-voice`: what was asked for, and how it ended."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+from beluga_voice import __version__
+from beluga_voice.errors import BelugaError, ConfigurationError, Misuse
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit status.
+
+    0 is success, 1 a failure while it ran, 2 something to correct in what was asked, 130 Ctrl-C.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return USAGE
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody to tell.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ConfigurationError, Misuse) as error:
+        print(f"beluga-voice: {error}", file=sys.stderr)
+        return USAGE
+    except BelugaError as error:
+        print(f"beluga-voice: {error}", file=sys.stderr)
+        return FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "talk":
+        from beluga_voice.cli.talk import talk
+
+        return talk(options)
+    from beluga_voice.cli.serve import serve
+
+    return serve(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="beluga-voice", description="Real-time voice agents that never go silent."
+    )
+    parser.add_argument("--version", action="version", version=f"beluga-voice {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    talk = commands.add_parser(
+        "talk",
+        help="hold a spoken conversation, from a file or with the microphone",
+        description="Hold a spoken conversation: with the microphone, or with the speech in a WAV "
+        "file, as fast as possible. Several utterances in a file are several turns.",
+    )
+    talk.add_argument("question", nargs="?", metavar="QUESTION.wav", help="what the person says")
+    talk.add_argument("--out", metavar="ANSWER.wav", help="write what the agent says")
+    talk.add_argument(
+        "--mix", metavar="CALL.wav", help="write the whole call, the person left, the agent right"
+    )
+    talk.add_argument("--json", action="store_true", help="print typed events, one per line")
+    talk.add_argument("--realtime", action="store_true", help="take as long as a real call")
+    talk.add_argument(
+        "--barge-in",
+        action="store_true",
+        help="let the file run on while the agent speaks, instead of waiting for the agent",
+    )
+    _add_parts(talk)
+
+    serve = commands.add_parser(
+        "serve",
+        help="a page to talk to, and a websocket for programs",
+        description="Serve a page to talk to, and a websocket for programs.",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    serve.add_argument("--port", type=int, default=8080, help="default: %(default)s")
+    serve.add_argument(
+        "--max-sessions", type=int, default=100, metavar="N", help="default: %(default)s"
+    )
+    serve.add_argument(
+        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page of yours"
+    )
+    _add_parts(serve)
+    return parser
+
+
+def _add_parts(command: argparse.ArgumentParser) -> None:
+    """The parts of a session."""
+    command.add_argument(
+        "--agent", metavar="MODULE:FUNCTION", help="who answers: your async function or generator"
+    )
+    command.add_argument("--stt", metavar="NAME", help="speech-to-text; default: pocketsphinx")
+    command.add_argument("--tts", metavar="NAME", help="text-to-speech; default: espeak")
+    command.add_argument("--vad", metavar="NAME", help="voice detector; default: silero")
+    command.add_argument("--voice", metavar="NAME", help="the voice, by the service's name for it")
+    command.add_argument("--greeting", default="", metavar="TEXT", help="what the agent says first")
+    command.add_argument(
+        "--phrase",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a likely sentence, to be recognised better; may be repeated",
+    )

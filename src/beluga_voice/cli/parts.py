@@ -1,0 +1,50 @@
+"""The parts of a session, from what was asked for on the command line."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from beluga_voice.app import VoiceSession
+from beluga_voice.errors import ConfigurationError
+from beluga_voice.interfaces import Line, Tool
+
+
+def load_object(spec: str) -> Any:
+    """What `module:name` stands for; modules of the current folder are found too."""
+    module_name, colon, name = spec.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigurationError(f"{spec!r} should look like module:function", op="agent")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigurationError(f"cannot import {module_name!r}: {error}", op="agent") from error
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        raise ConfigurationError(f"{module_name!r} has no {name!r}", op="agent") from error
+
+
+def session_maker(options: argparse.Namespace) -> Callable[[Line], VoiceSession]:
+    """A function that makes a session for a line; what is wrong is raised at once."""
+    agent = load_object(options.agent) if options.agent else None
+    tools: tuple[Tool, ...] = tuple(getattr(agent, "tools", ()))
+
+    def make(line: Line) -> VoiceSession:
+        return VoiceSession(
+            stt=options.stt,
+            agent=agent,
+            tts=options.tts,
+            vad=options.vad,
+            voice=options.voice,
+            greeting=options.greeting,
+            phrases=options.phrase,
+            tools=tools,
+            line=line,
+        )
+
+    return make

@@ -1,0 +1,83 @@
+"""What must happen by when.
+
+How it works. Each thing that can be overdue has one slot with a time, or none. The dead-air
+contract is made of two of them: while the person waits for an answer, `ANSWER` is set; when it
+passes, the ladder goes up one rung and sets it again, until something is heard.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Due(Enum):
+    """The slots."""
+
+    END_OF_TURN = auto()
+    """The pause is long enough: the turn is over."""
+    END_OF_RESPONSE = auto()
+    """The last sample of a response has sounded."""
+    ANSWER = auto()
+    """The person waits for an answer and hears nothing."""
+    STALLED_INPUT = auto()
+    """The line may have stopped bringing sound."""
+    RECONNECT = auto()
+    """The next attempt to connect."""
+    KEYS = auto()
+    """No more telephone keys follow."""
+
+
+class Rung(Enum):
+    """The dead-air ladder, lowest first."""
+
+    NUDGE = auto()
+    """Ask the service for a response again."""
+    TONE = auto()
+    """Let the person hear that the line lives, and say in an event what is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadAirSettings:
+    """How long a person may wait in silence. In milliseconds."""
+
+    answer_ms: float = 6000
+    """Until the first rung of the ladder."""
+    rung_ms: float = 3000
+    """Between two rungs."""
+
+
+class Deadlines:
+    """The slots and their times, in seconds of the clock that the engine is given."""
+
+    __slots__ = ("_next", "_times")
+
+    def __init__(self) -> None:
+        self._times: dict[Due, float] = {}
+        self._next: float | None = None
+
+    @property
+    def next(self) -> float | None:
+        """The earliest time of all slots."""
+        return self._next
+
+    def set(self, due: Due, at: float) -> None:
+        """It is due at that time."""
+        self._times[due] = at
+        self._next = min(self._times.values())
+
+    def clear(self, due: Due) -> None:
+        """It is not due any more."""
+        if self._times.pop(due, None) is not None:
+            self._next = min(self._times.values(), default=None)
+
+    def clear_all(self) -> None:
+        """Nothing is due."""
+        self._times.clear()
+        self._next = None
+
+    def expired(self, now: float) -> Due | None:
+        """Take out the earliest slot that is due by `now`."""
+        if self._next is None or self._next > now:
+            return None
+        due = min(self._times, key=self._times.__getitem__)
+        self.clear(due)
+        return due

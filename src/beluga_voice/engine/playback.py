@@ -1,0 +1,211 @@
+"""What was heard of each response: the ledger.
+
+How it works. Sound of a response is *generated* when it comes from the service, *sent* when it is
+handed to the person's line, and *heard* when it has sounded there. The line plays what it is sent
+in order and without a gap while it has any, so the time until which it is busy (`sounding_until`)
+tells at any moment how much of what was sent is still ahead: that much was not heard.
+
+Words are heard once their last sample has sounded. Where the service gives no times, words are
+placed by proportion: that many characters of the text for that part of the sound.
+
+A response lives from its start until it is *settled*: heard to its end, cut, or failed. Sound that
+arrives for a response that is no longer alive is dropped, whoever sent it.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from beluga_voice.audio.formats import to_milliseconds
+from beluga_voice.events import (
+    ResponseId,
+    ResponseOrigin,
+    ResponseOutcome,
+    ResponseStatus,
+    ResponseText,
+    TextStage,
+)
+
+REMEMBERED = 64
+"""How many settled responses are remembered, so that what comes late for them is known as late."""
+
+
+@dataclass(slots=True)
+class Response:
+    """One response in the ledger; counts are samples at the output rate."""
+
+    id: ResponseId
+    origin: ResponseOrigin
+    generated: int = 0
+    sent: int = 0
+    status: ResponseStatus | None = None
+    """How generating it ended; `None` while it goes on."""
+    planned: list[str] = field(default_factory=list[str])
+    spoken: list[ResponseText] = field(default_factory=list[ResponseText])
+
+    @property
+    def is_generated(self) -> bool:
+        """Whether nothing more of it will come."""
+        return self.status is not None
+
+    @property
+    def text(self) -> str:
+        """All the words that were made for it."""
+        return "".join(self.planned) or "".join(part.delta for part in self.spoken)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of a response."""
+
+    response: Response
+    outcome: ResponseOutcome
+    heard: int
+    heard_text: str
+
+
+class Playback:
+    """The ledger of all responses of a session, at one output rate."""
+
+    __slots__ = ("_alive", "_late", "rate", "sounding_until")
+
+    def __init__(self, rate: int) -> None:
+        self.rate = rate
+        self.sounding_until = 0.0
+        self._alive: dict[ResponseId, Response] = {}
+        self._late: deque[ResponseId] = deque(maxlen=REMEMBERED)
+
+    @property
+    def alive(self) -> tuple[Response, ...]:
+        """Responses that are not settled, oldest first."""
+        return tuple(self._alive.values())
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no response is alive."""
+        return not self._alive
+
+    def get(self, response_id: ResponseId) -> Response | None:
+        """The living response of that id."""
+        return self._alive.get(response_id)
+
+    def is_settled(self, response_id: ResponseId) -> bool:
+        """Whether that response is over, so that anything for it comes too late."""
+        return response_id in self._late
+
+    def start(self, response_id: ResponseId, origin: ResponseOrigin) -> Response:
+        """Open the account of a response."""
+        response = Response(response_id, origin)
+        self._alive[response_id] = response
+        return response
+
+    def refuse(self, response_id: ResponseId) -> None:
+        """A response that nobody wants: whatever comes for it is late."""
+        self._late.append(response_id)
+
+    def sent(self, response: Response, samples: int, sounding_until: float) -> None:
+        """`samples` were handed to the line, which is busy until then."""
+        response.sent += samples
+        self.sounding_until = sounding_until
+
+    def heard(self, response: Response, now: float) -> int:
+        """How many samples of it have sounded."""
+        ahead = round((self.sounding_until - now) * self.rate)
+        if ahead <= 0:
+            return response.sent
+        for later in reversed(self._alive.values()):
+            if later is response:
+                break
+            ahead -= later.sent
+        return response.sent - min(max(ahead, 0), response.sent)
+
+    def end_of(self, response: Response) -> float | None:
+        """When its last sample will have sounded; `None` while that is not known."""
+        if not response.is_generated or response.sent < response.generated:
+            return None
+        later = 0
+        for other in reversed(self._alive.values()):
+            if other is response:
+                break
+            later += other.sent
+        return self.sounding_until - later / self.rate
+
+    def settle(self, response: Response, outcome: ResponseOutcome, now: float) -> Settled:
+        """Close its account."""
+        heard = self.heard(response, now)
+        is_whole = outcome is ResponseOutcome.HEARD
+        text = response.text if is_whole else heard_text(response, heard)
+        del self._alive[response.id]
+        self._late.append(response.id)
+        return Settled(response=response, outcome=outcome, heard=heard, heard_text=text)
+
+    def cleared(self, now: float) -> None:
+        """The line was told to fall silent."""
+        self.sounding_until = min(self.sounding_until, now)
+
+    def milliseconds(self, samples: int) -> float:
+        """The length of `samples` of response audio."""
+        return to_milliseconds(samples, self.rate)
+
+
+def heard_text(response: Response, heard: int) -> str:
+    """The words of `response` whose sound ended within its first `heard` samples."""
+    if heard <= 0:
+        return ""
+    timed = [part for part in response.spoken if part.end is not None]
+    if not timed:
+        return _proportion(response.text, heard, response.generated)
+    if not response.planned:
+        return _by_times(response, heard)
+    return _prefix(response.text, timed, heard)
+
+
+def _by_times(response: Response, heard: int) -> str:
+    """Put together the parts that were heard, and of the part in mid-sound its share."""
+    text = ""
+    position = 0
+    for part in response.spoken:
+        end = response.generated if part.end is None else part.end
+        start = position if part.start is None else part.start
+        if end <= heard:
+            text += part.delta
+        elif start < heard:
+            text += _proportion(part.delta, heard - start, end - start)
+            break
+        else:
+            break
+        position = end
+    return text.rstrip()
+
+
+def _prefix(text: str, spoken: list[ResponseText], heard: int) -> str:
+    """Find the heard words one after another in the planned text, and take it up to the last."""
+    end = 0
+    for part in spoken:
+        assert part.end is not None
+        if part.end > heard:
+            break
+        word = part.delta.strip()
+        found = text.find(word, end) if word else -1
+        if found >= 0:
+            end = found + len(word)
+    while end < len(text) and not text[end].isspace() and not text[end].isalnum():
+        end += 1
+    return text[:end].strip()
+
+
+def _proportion(text: str, part: int, whole: int) -> str:
+    """The whole words in the first `part / whole` of `text`."""
+    if whole <= 0 or part >= whole:
+        return text.rstrip() if part >= whole > 0 else ""
+    cut = len(text) * part // whole
+    if cut < len(text) and not text[cut].isspace():
+        cut = max(text.rfind(" ", 0, cut), 0)
+    return text[:cut].strip()
+
+
+def planned(response: Response, event: ResponseText) -> None:
+    """Note words of a response."""
+    if event.stage is TextStage.PLANNED:
+        response.planned.append(event.delta)
+    else:
+        response.spoken.append(event)

@@ -1,0 +1,77 @@
+"""Which tools run.
+
+How it works. A call is `RUNNING` from the moment it was asked for, until it is `ANSWERED`, or
+`WITHDRAWN` by the model. A result that comes after that is dropped. Every call that was not
+withdrawn is answered exactly once, also when the tool fails.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from beluga_voice.engine.table import Machine
+from beluga_voice.events import ToolCallId
+
+
+class Call(Enum):
+    """The states."""
+
+    RUNNING = auto()
+    ANSWERED = auto()
+    WITHDRAWN = auto()
+
+
+class CallInput(Enum):
+    """The inputs."""
+
+    RESULT = auto()
+    WITHDRAWAL = auto()
+
+
+TABLE: dict[tuple[Call, CallInput], Call] = {
+    (Call.RUNNING, CallInput.RESULT): Call.ANSWERED,
+    (Call.RUNNING, CallInput.WITHDRAWAL): Call.WITHDRAWN,
+}
+
+
+@dataclass(slots=True)
+class Running:
+    """A call and when it began."""
+
+    name: str
+    began: float
+    machine: Machine[Call, CallInput]
+
+
+class Tools:
+    """The calls that run."""
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running: dict[ToolCallId, Running] = {}
+
+    @property
+    def running(self) -> tuple[ToolCallId, ...]:
+        """The calls that were neither answered nor withdrawn."""
+        return tuple(self._running)
+
+    def ask(self, call_id: ToolCallId, name: str, now: float) -> bool:
+        """A call begins; false if one of that id runs already."""
+        if call_id in self._running:
+            return False
+        self._running[call_id] = Running(name, now, Machine("tool", Call.RUNNING, TABLE))
+        return True
+
+    def finish(self, call_id: ToolCallId) -> Running | None:
+        """A result is there; `None` if nobody waits for it any more."""
+        return self._end(call_id, CallInput.RESULT)
+
+    def withdraw(self, call_id: ToolCallId) -> Running | None:
+        """The model no longer wants it; `None` if it was over already."""
+        return self._end(call_id, CallInput.WITHDRAWAL)
+
+    def _end(self, call_id: ToolCallId, given: CallInput) -> Running | None:
+        running = self._running.pop(call_id, None)
+        if running is not None:
+            running.machine.take(given)
+        return running

@@ -1,0 +1,1 @@
+"""The services that hear and speak."""

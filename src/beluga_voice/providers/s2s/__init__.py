@@ -1,0 +1,1 @@
+"""Services that hear, answer and speak."""

@@ -1,0 +1,168 @@
+"""Turns one person's sound into words, in a worker process.
+
+Two decoders listen at once when phrases are expected: one knows general English, the other only
+the phrases. Each finds the words that explain the sound best by its own lights, and the one whose
+explanation is likelier wins: on a phrase that is the second, because it was not surprised by the
+words; on anything else the first, because forcing strange sound into the phrases fits badly. So
+expected phrases are recognised as well as with a model of nothing else, and the rest stays what
+it was. The choice is made for an utterance as a whole.
+"""
+
+import math
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from beluga_voice.providers.stt.pocketsphinx._phrases import arpa, guessed_pronunciation, words_of
+from beluga_voice.providers.stt.pocketsphinx._wire import Word
+
+RATE = 16000
+_SAMPLES_PER_FRAME = RATE // 100
+_VARIANT = re.compile(r"\(\d+\)$")
+_LONGEST_SAMPLES = 40 * RATE
+"""Where the decoders start afresh within an utterance, to bound memory and the final work."""
+
+
+class _Segment(Protocol):
+    word: str
+    start_frame: int
+    end_frame: int
+    prob: float
+
+
+class _Hypothesis(Protocol):
+    score: float
+
+
+class Decoder(Protocol):
+    """The part of `pocketsphinx.Decoder` used here; the package ships no types."""
+
+    def start_utt(self) -> None: ...
+    def end_utt(self) -> None: ...
+    def process_raw(self, data: bytes, no_search: bool, full_utt: bool, /) -> int: ...
+    def hyp(self) -> _Hypothesis | None: ...
+    def seg(self) -> Iterable[_Segment] | None: ...
+    def lookup_word(self, word: str, /) -> str | None: ...
+    def n_frames(self) -> int: ...
+
+
+def make_decoder(**settings: str | float | bool) -> Decoder:
+    """A decoder for 16 kHz sound, silent on standard error."""
+    module = import_module("pocketsphinx")
+    # A cast, because the package is untyped. The second of its three passes costs most of the
+    # wait after the last word, for a few hundredths of word errors.
+    return cast(Decoder, module.Decoder(samprate=RATE, loglevel="FATAL", fwdflat=False, **settings))
+
+
+def decoder_for(
+    phrases: Sequence[str], general: Decoder, settings: dict[str, float]
+) -> tuple[Decoder | None, tuple[str, ...]]:
+    """A decoder that knows only the phrases, or none, and words it had to guess the sound of."""
+    entries: list[str] = []
+    guessed: list[str] = []
+    unsayable: set[str] = set()
+    sentences = [words for phrase in phrases if (words := words_of(phrase))]
+    for word in sorted({word for words in sentences for word in words}):
+        names = [word, *(f"{word}({n})" for n in range(2, 6))]
+        known = [(name, sound) for name in names if (sound := general.lookup_word(name))]
+        if not known:
+            guess = guessed_pronunciation(word)
+            if guess is None:
+                unsayable.add(word)
+                continue
+            guessed.append(word)
+            known = [(word, guess)]
+        entries += [f"{name} {sound}" for name, sound in known]
+    sentences = [words for words in sentences if not unsayable.intersection(words)]
+    if not sentences:
+        return None, tuple(guessed)
+    with tempfile.TemporaryDirectory(prefix="beluga-voice-") as folder:
+        model, dictionary = Path(folder, "phrases.arpa"), Path(folder, "phrases.dict")
+        model.write_text(arpa(sentences), encoding="utf-8")
+        dictionary.write_text("\n".join([*entries, ""]), encoding="utf-8")
+        decoder = make_decoder(**settings, lm=str(model), dict=str(dictionary))
+    return decoder, tuple(guessed)
+
+
+class Recogniser:
+    """One person's utterances, one after the other.
+
+    `bias` is how much likelier the general explanation must be to beat the phrases, in natural
+    logarithms of the decoders' scaled score for each second of sound; negative favours phrases.
+    """
+
+    def __init__(self, general: Decoder, phrases: Decoder | None, *, bias: float) -> None:
+        self._decoders = (general,) if phrases is None else (general, phrases)
+        self._bias = bias
+        self._carried: list[Word] = []
+        self._carried_samples = 0
+        self._samples = 0
+        self._is_open = False
+
+    def hear(self, pcm: bytes) -> None:
+        """Add sound to the utterance; the first sound begins it."""
+        if self._samples >= _LONGEST_SAMPLES:
+            self._carried += self._finished()
+            self._carried_samples += self._samples
+            self._samples = 0
+        if not self._is_open:
+            for decoder in self._decoders:
+                decoder.start_utt()
+            self._is_open = True
+        for decoder in self._decoders:
+            decoder.process_raw(pcm, False, False)
+        self._samples += len(pcm) // 2
+
+    def text(self) -> str:
+        """The words so far."""
+        words = [*self._carried, *(self._words() if self._is_open else ())]
+        return " ".join(word.text for word in words)
+
+    def finish(self) -> tuple[Word, ...]:
+        """End the utterance; all its words."""
+        words = (*self._carried, *self._finished())
+        self._carried = []
+        self._carried_samples = self._samples = 0
+        return words
+
+    def _finished(self) -> list[Word]:
+        if not self._is_open:
+            return []
+        for decoder in self._decoders:
+            decoder.end_utt()
+        self._is_open = False
+        return self._words()
+
+    def _words(self) -> list[Word]:
+        heard = self._samples
+        words: list[Word] = []
+        for segment in self._best().seg() or ():
+            if segment.word.startswith(("<", "[", "+")):
+                continue
+            start = min(segment.start_frame * _SAMPLES_PER_FRAME, heard)
+            end = min((segment.end_frame + 1) * _SAMPLES_PER_FRAME, heard)
+            words.append(
+                Word(
+                    text=_VARIANT.sub("", segment.word),
+                    start=self._carried_samples + start,
+                    end=self._carried_samples + end,
+                    confidence=min(1.0, max(0.0, segment.prob)),
+                )
+            )
+        return words
+
+    def _best(self) -> Decoder:
+        general, *others = self._decoders
+        if not others:
+            return general
+        (phrases,) = others
+        ahead = _log_score(phrases) - _log_score(general)
+        return phrases if ahead > self._bias * self._samples / RATE else general
+
+
+def _log_score(decoder: Decoder) -> float:
+    found = decoder.hyp()
+    return math.log(found.score) if found is not None and found.score > 0 else -math.inf

@@ -1,0 +1,44 @@
+"""Finds plugins by their entry points, and loads them when they are used.
+
+Ours are registered like anybody's: a package adds, for example,
+
+    [project.entry-points."beluga_voice.stt"]
+    my_service = "my_package:MyService"
+
+and `stt("my_service")` finds it. What comes after a colon (`"my_service:large"`) is the model.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any
+
+from beluga_voice.errors import ConfigurationError, UnknownPlugin
+
+KINDS = ("s2s", "stt", "tts", "vad", "turns", "noise", "agent", "memory", "backend")
+
+
+def installed(kind: str) -> tuple[str, ...]:
+    """The names of the plugins of one kind, in order."""
+    if kind not in KINDS:
+        raise ConfigurationError(f"{kind!r} is no kind of plugin: {', '.join(KINDS)}", op=kind)
+    return tuple(sorted({point.name for point in entry_points(group=f"beluga_voice.{kind}")}))
+
+
+def load(kind: str, name: str) -> Callable[..., Any]:
+    """What makes the plugin: a class or a function. Raises `UnknownPlugin`, or `MissingExtra`."""
+    if name not in installed(kind):
+        raise UnknownPlugin(kind, name, installed(kind))
+    (point, *_) = entry_points(group=f"beluga_voice.{kind}", name=name)
+    made: Callable[..., Any] = point.load()
+    return made
+
+
+def create(kind: str, spec: str, **settings: Any) -> Any:
+    """Make a plugin from `"name"` or `"name:model"` and its settings."""
+    name, colon, model = spec.partition(":")
+    if colon:
+        settings["model"] = model
+    try:
+        return load(kind, name)(**settings)
+    except TypeError as error:
+        raise ConfigurationError(f"the {kind} {name!r} does not take this: {error}") from error

@@ -1,0 +1,1 @@
+"""The page people talk to, and the server behind it."""

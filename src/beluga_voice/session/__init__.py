@@ -1,0 +1,1 @@
+"""The driver: carries out what the engine decides, for one conversation."""

@@ -1,0 +1,82 @@
+"""What hears the person: sound in, and out comes when a voice starts and stops.
+
+How it works. The line's sound goes through a noise reducer where there is one, and in frames of the
+detector's own size to the voice detector, resampled to its rate if need be. A short stretch of the
+past is kept, so that an utterance is not missing its first syllable when the voice is noticed.
+"""
+
+from collections import deque
+
+from beluga_voice.audio.formats import to_samples
+from beluga_voice.audio.framing import Framer
+from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
+from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
+
+
+class Ears:
+    """The hearing of one session; everything in it is a plain call."""
+
+    def __init__(
+        self,
+        *,
+        rate: int,
+        detector: VoiceActivityDetector | None,
+        settings: VoiceSettings,
+        reducer: NoiseReducer | None = None,
+    ) -> None:
+        self._detector = detector
+        self._reducer = reducer
+        self._past: deque[bytes] = deque()
+        self._past_samples = 0
+        self._keep = to_samples(settings.preroll_ms + settings.start_ms, rate)
+        if reducer is not None:
+            self._clean = Framer(reducer.frame_samples * 2)
+        if detector is not None:
+            self._frames = Framer(detector.frame_samples * 2)
+            self._segmenter = VoiceSegmenter(settings, detector.rate)
+            self._resampler = None
+            if detector.rate != rate:
+                from beluga_voice.audio.resample import Resampler
+
+                self._resampler = Resampler(rate, detector.rate)
+
+    def reduce(self, pcm: bytes) -> bytes:
+        """Take noise away; gives whole frames only, so it may give less or more than it got."""
+        reducer = self._reducer
+        if reducer is None:
+            return pcm
+        return b"".join([reducer.process(frame) for frame in self._clean.feed(pcm)])
+
+    def hear(self, pcm: bytes) -> list[VoiceStarted | VoiceStopped]:
+        """What became known through this sound."""
+        detector = self._detector
+        if detector is None:
+            return []
+        if self._resampler is not None:
+            pcm = self._resampler.feed(pcm)
+        heard: list[VoiceStarted | VoiceStopped] = []
+        for frame in self._frames.feed(pcm):
+            change = self._segmenter.hear(detector.process(frame), detector.frame_samples)
+            if change is not None:
+                heard.append(change)
+        return heard
+
+    @property
+    def hears_voice(self) -> bool:
+        """Whether a voice is on, and the last frame was voice."""
+        detector = self._detector
+        return detector is not None and self._segmenter.is_voice and self._segmenter.is_loud
+
+    def remember(self, pcm: bytes) -> None:
+        """Keep sound for the case that it turns out to be the beginning of an utterance."""
+        self._past.append(pcm)
+        self._past_samples += len(pcm) >> 1
+        while self._past and self._past_samples - (len(self._past[0]) >> 1) >= self._keep:
+            self._past_samples -= len(self._past.popleft()) >> 1
+
+    def recall(self) -> list[bytes]:
+        """Take out what was kept."""
+        past = list(self._past)
+        self._past.clear()
+        self._past_samples = 0
+        return past

@@ -1,0 +1,60 @@
+"""Session events as JSON, and back.
+
+One object per event: `{"v": 1, "n": 12, "at_ms": 1834.2, "type": "transcription", ...}`. `v` is the
+version of this form: fields may be added within a version, never renamed, removed or given another
+meaning. `type` is the event's name in snake case; the other fields are those of the event. Sound is
+base64 under `pcm`, and is left out where it is not wanted.
+"""
+
+import re
+from typing import Any, get_args
+
+import msgspec
+
+from beluga_voice import events
+from beluga_voice.errors import Misuse
+from beluga_voice.session.happening import Happening
+
+VERSION = 1
+
+_KINDS: tuple[type[Any], ...] = get_args(events.SessionEvent.__value__)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+TYPES: dict[str, type[Any]] = {_snake(kind.__name__): kind for kind in _KINDS}
+"""Every `type` and its event class."""
+
+_NAMES = {kind: name for name, kind in TYPES.items()}
+
+
+def encode(happening: Happening, *, with_audio: bool = False) -> str:
+    """One line of JSON."""
+    event = happening.event
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    if not with_audio:
+        fields.pop("pcm", None)
+    form = {
+        "v": VERSION,
+        "n": happening.sequence,
+        "at_ms": round(happening.at * 1000, 3),
+        "type": _NAMES[type(event)],
+        **fields,
+    }
+    return msgspec.json.encode(form).decode()
+
+
+def decode(line: str | bytes) -> Happening:
+    """What `encode` wrote, with its audio; raises `Misuse` for anything else."""
+    try:
+        form = msgspec.json.decode(line, type=dict[str, Any])
+        if form.pop("v") != VERSION:
+            raise Misuse(f"this is not version {VERSION} of the event form", op="jsonform")
+        sequence, at = int(form.pop("n")), float(form.pop("at_ms")) / 1000
+        kind = TYPES[form.pop("type")]
+        event = msgspec.convert(form, kind)
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+        raise Misuse(f"this is not a session event: {error}", op="jsonform") from error
+    return Happening(event=event, at=at, sequence=sequence)

@@ -1,0 +1,660 @@
+"""One conversation: carries events to the engine, and carries out what it decides.
+
+How it works. Whatever happens, in whichever task, ends in `_step`, which is a plain call that never
+waits: it gives the event to the engine and performs the effects. Sound from the line goes through
+the ears and straight to the service's link; sound from the service through the speaker to the line.
+A session that listens owns one task, which holds the link to the service open; a tool that runs has
+one more. Timers are timers, not tasks.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Self, assert_never
+
+from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
+from beluga_voice.engine.effects import (
+    Connect,
+    Effect,
+    Emit,
+    End,
+    Forget,
+    Forward,
+    Queue,
+    Replay,
+    RunTool,
+    Send,
+    Silence,
+    StopTool,
+    Tone,
+)
+from beluga_voice.engine.engine import (
+    Close,
+    Engine,
+    EngineSettings,
+    Happened,
+    LinkFailed,
+    LinkOpened,
+    ToolFinished,
+)
+from beluga_voice.engine.turns import Floor
+from beluga_voice.engine.voice import VoiceSettings
+from beluga_voice.errors import (
+    AlreadyClosed,
+    BelugaError,
+    ConfigurationError,
+    ErrorCode,
+    Misuse,
+    ProviderError,
+    ToolFailed,
+    Unreachable,
+    Unsupported,
+    WrongFormat,
+)
+from beluga_voice.events import (
+    AgentResponseAudio,
+    CallerAudio,
+    CallerInterrupt,
+    CallerText,
+    CallEvent,
+    EndReason,
+    ErrorOccurred,
+    HistoryItem,
+    LinkClosed,
+    ResponseAudio,
+    ResponseId,
+    S2sEvent,
+    Say,
+    SendAudio,
+    SessionEvent,
+    SessionId,
+    SessionState,
+    ToolCallId,
+    Update,
+)
+from beluga_voice.interfaces import (
+    Faithfulness,
+    Line,
+    LineOptions,
+    NoiseReducer,
+    Observer,
+    S2sLink,
+    S2sOptions,
+    SpeechToSpeech,
+    Tool,
+    ToolFunction,
+    TurnOwner,
+    VoiceActivityDetector,
+)
+from beluga_voice.session.ears import Ears
+from beluga_voice.session.happening import Happening
+from beluga_voice.session.line import NoLine
+from beluga_voice.session.metrics import Meter, SessionMetrics
+from beluga_voice.session.speaker import Speaker
+from beluga_voice.session.tools import run_tool, tools_of
+from beluga_voice.transports.feed import Feed
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10.0
+CLOSE_SECONDS = 2.0
+KEPT_INPUT_SECONDS = 30.0
+"""Speech of the person that is kept until its words are known, for a service that comes after."""
+UNREAD_EVENTS = 10_000
+"""Events an application may leave unread; beyond that it gets no more sound, only the rest."""
+UNREAD_AT_FIRST = 200
+"""Events, without sound, that are kept for the first reader."""
+
+
+class Session:
+    """A conversation between a person's line and a speech-to-speech provider.
+
+    An async context manager: entering connects, and raises what kept it from connecting; leaving
+    closes, and leaves no task, timer or link behind. All methods are for the event loop's thread.
+    """
+
+    def __init__(
+        self,
+        provider: SpeechToSpeech,
+        *,
+        line: Line | None = None,
+        options: S2sOptions | None = None,
+        detector: VoiceActivityDetector | None = None,
+        reducer: NoiseReducer | None = None,
+        voice: VoiceSettings | None = None,
+        settings: EngineSettings | None = None,
+        tools: Sequence[Tool | ToolFunction] = (),
+        observers: Sequence[Observer] = (),
+        greeting: str = "",
+        session_id: str | None = None,
+    ) -> None:
+        self.id = SessionId(session_id or uuid.uuid4().hex)
+        self._provider = provider
+        self._line = line or NoLine(LineOptions())
+        self._tools = tools_of(tools)
+        self._observers = list(observers)
+        self._greeting = greeting
+        options = options or S2sOptions()
+        capabilities = provider.capabilities
+        owner = options.turn_owner or capabilities.turn_owners[0]
+        if owner not in capabilities.turn_owners:
+            raise Unsupported(f"{provider.name} has no {owner} turns", op="session")
+        if owner is TurnOwner.FRAMEWORK and detector is None:
+            raise ConfigurationError(
+                f"{provider.name} leaves turns to us: give the session a voice detector",
+                op="session",
+            )
+        if self._tools and not capabilities.has_tools:
+            raise Unsupported(f"{provider.name} has no tools", op="session")
+        if greeting and capabilities.say is Faithfulness.NONE:
+            raise Unsupported(f"{provider.name} cannot speak a greeting", op="session")
+        rates = self._line.options
+        source = _choose(capabilities.input_formats, rates.input_rate, options.input_format)
+        target = _choose(capabilities.output_formats, rates.output_rate, options.output_format)
+        self._options = replace(
+            options,
+            turn_owner=owner,
+            tools=tuple(one.spec for one in self._tools.values()),
+            input_format=source,
+            output_format=target,
+        )
+        is_ours = owner is TurnOwner.FRAMEWORK
+        self._is_continuous = capabilities.needs_continuous_input or not is_ours
+        self._output_rate = target.rate
+        self._ears = Ears(
+            rate=rates.input_rate,
+            detector=detector if is_ours else None,
+            settings=voice or VoiceSettings(),
+            reducer=reducer,
+        )
+        self._make_converters(source, target)
+        self._engine = Engine(
+            session_id=self.id,
+            provider=provider.name,
+            capabilities=capabilities,
+            turn_owner=owner,
+            input_rate=rates.input_rate,
+            output_rate=target.rate,
+            line_rate=rates.output_rate,
+            settings=settings or EngineSettings(),
+            history=options.history,
+        )
+        self._inbox: deque[Happened] = deque()
+        self._is_stepping = False
+        self._is_forwarding = False
+        self._kept: deque[bytes] = deque()
+        self._kept_samples = 0
+        self._kept_limit = int(KEPT_INPUT_SECONDS * rates.input_rate)
+        self._link: S2sLink | None = None
+        self._readers: list[Feed[Happening]] = []
+        self._unread: deque[Happening] | None = deque(maxlen=UNREAD_AT_FIRST)
+        self._sequence = 0
+        self._meter = Meter()
+        self._crash: Exception | None = None
+        self._failure: BelugaError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._running_tools: dict[ToolCallId, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────
+
+    async def __aenter__(self) -> Self:
+        if self._group is not None:
+            raise Misuse("a session is entered once", op="session")
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._over = asyncio.Event()
+        self._link_over = asyncio.Event()
+        self._speaker = Speaker(
+            loop=self._loop,
+            line=self._line,
+            rate=self._output_rate,
+            on_sent=self._on_sent,
+            on_wake=self._speak,
+        )
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        try:
+            self._engine.start(self._began)
+            self._settle()
+            await self._opened
+        except BaseException as error:
+            self._shut("closed")
+            await self._leave(error)
+            raise
+        if self._greeting:
+            self.say(self._greeting)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._shut("closed" if error is None else "failed")
+        await self._leave(error)
+        if error is None and self._crash is not None:
+            raise self._crash
+
+    async def _leave(self, error: BaseException | None) -> None:
+        """Wait for the tasks, which end because the session is over.
+
+        The group is told of a cancellation only: any other exception of the body is to come out as
+        it is, not within a group.
+        """
+        assert self._group is not None
+        if isinstance(error, asyncio.CancelledError):
+            await self._group.__aexit__(type(error), error, error.__traceback__)
+        else:
+            await self._group.__aexit__(None, None, None)
+
+    async def close(self, reason: EndReason = "closed") -> None:
+        """End the session; it is over when this returns, though not yet left."""
+        self._shut(reason)
+        await self._over.wait()
+
+    async def wait_closed(self) -> None:
+        """Wait until the session is over, whoever ended it."""
+        await self._over.wait()
+
+    # ── what the person does ────────────────────────────────────────────────────────────────
+
+    def receive(self, event: CallEvent) -> None:
+        """Take what came from the person's line. After the end, nothing happens."""
+        if isinstance(event, CallerAudio):
+            self.send_audio(event.pcm)
+        else:
+            self._step(event)
+
+    def send_audio(self, pcm: bytes) -> None:
+        """Take sound of the person: mono 16-bit PCM at the line's input rate, of any length.
+
+        Raises `WrongFormat` for half a sample. After the end, nothing happens.
+        """
+        if self._engine.is_over:
+            return
+        if len(pcm) & 1:
+            raise WrongFormat(
+                f"{len(pcm)} bytes end inside a 16-bit sample; send whole samples", op="session"
+            )
+        ears = self._ears
+        pcm = ears.reduce(pcm)
+        self._engine.input_at = self._loop.time()
+        if self._is_continuous:
+            self._give(pcm)
+        if self._is_forwarding:
+            self._keep(pcm)
+            if not self._is_continuous:
+                self._give(pcm)
+        else:
+            ears.remember(pcm)
+        for change in ears.hear(pcm):
+            self._step(change)
+        if self._engine.floor is Floor.OVERLAP and ears.hears_voice:
+            self._guarded(self._judge)
+
+    def send_text(self, text: str) -> None:
+        """Take words the person typed; the agent answers in speech."""
+        self._open()
+        self._step(CallerText(text=text))
+
+    def interrupt(self) -> None:
+        """Stop the agent."""
+        self._open()
+        self._step(CallerInterrupt())
+
+    # ── what the application wants ──────────────────────────────────────────────────────────
+
+    def say(self, text: str) -> None:
+        """Let the agent say these words now; raises `Unsupported` where the provider cannot."""
+        self._open()
+        if self._provider.capabilities.say is Faithfulness.NONE:
+            raise Unsupported(f"{self._provider.name} cannot speak given words", op="say")
+        self._step(Say(text=text))
+
+    def update(self, *, instructions: str | None = None, voice: str | None = None) -> None:
+        """Change settings in mid-call; raises `Unsupported` for what the provider keeps fixed."""
+        self._open()
+        wanted = {"instructions": instructions, "voice": voice}
+        for name, value in wanted.items():
+            if value is not None and name not in self._provider.capabilities.mutable:
+                raise Unsupported(f"{self._provider.name} keeps its {name} in a call", op="update")
+        self._options = replace(
+            self._options,
+            instructions=self._options.instructions if instructions is None else instructions,
+            voice=self._options.voice if voice is None else voice,
+        )
+        self._step(Update(instructions=instructions, voice=voice))
+
+    def events(self) -> AsyncIterator[Happening]:
+        """What happens from now on, up to and including `SessionEnded`.
+
+        The first reader also gets what happened before it came.
+        """
+        feed: Feed[Happening] = Feed()
+        if self._unread is not None:
+            unread, self._unread = self._unread, None
+            for happening in unread:
+                feed.put(happening)
+        if self._engine.is_over:
+            feed.close()
+        self._readers.append(feed)
+        return aiter(feed)
+
+    def watch(self, observer: Observer) -> None:
+        """Tell an observer about everything from now on."""
+        self._observers.append(observer)
+
+    @property
+    def provider(self) -> SpeechToSpeech:
+        """The service it talks through."""
+        return self._provider
+
+    @property
+    def state(self) -> SessionState:
+        """What the session is doing."""
+        return self._engine.state
+
+    @property
+    def history(self) -> tuple[HistoryItem, ...]:
+        """What was said so far, of the agent only what was heard."""
+        return self._engine.history
+
+    def metrics(self) -> SessionMetrics:
+        """What was counted so far."""
+        return self._meter.metrics()
+
+    # ── the one way in ──────────────────────────────────────────────────────────────────────
+
+    def _step(self, event: Happened) -> None:
+        """Give the engine an event, and do what it wants. Never waits, never raises.
+
+        What happens while effects are performed waits its turn.
+        """
+        self._inbox.append(event)
+        if not self._is_stepping:
+            self._settle()
+
+    def _settle(self) -> None:
+        self._is_stepping = True
+        try:
+            self._perform()
+            while self._inbox:
+                self._engine.receive(self._inbox.popleft(), self._loop.time())
+                self._perform()
+        except Exception as error:
+            self._break(error)
+        finally:
+            self._is_stepping = False
+        self._arm()
+
+    def _perform(self) -> None:
+        while effects := self._engine.effects():
+            for effect in effects:
+                self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Emit():
+                self._publish(effect.event)
+            case Queue():
+                speaker = self._speaker
+                if not speaker.queue(effect.response_id, effect.pcm, is_last=effect.is_last):
+                    self._step(CallerInterrupt())
+            case Send():
+                if self._link is not None:
+                    self._link.send(effect.command)
+            case Silence():
+                self._speaker.silence()
+            case Forward():
+                self._forward(effect.is_on)
+            case Forget():
+                self._kept.clear()
+                self._kept_samples = 0
+            case Replay():
+                for pcm in self._kept:
+                    self._give(pcm)
+            case RunTool():
+                self._run_tool(effect)
+            case StopTool():
+                if (task := self._running_tools.pop(effect.call_id, None)) is not None:
+                    task.cancel()
+            case Tone():
+                self._speaker.tone()
+            case Connect():
+                assert self._group is not None
+                name = f"beluga-voice service {self.id}"
+                self._group.create_task(self._serve(effect.history), name=name)
+            case End():
+                self._finish(effect.message)
+            case _:
+                assert_never(effect)
+
+    def _arm(self) -> None:
+        """Wake up when the engine wants to."""
+        due = self._engine.deadline
+        if due == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = None if due is None else self._loop.call_at(due, self._expire, due)
+
+    def _expire(self, due: float) -> None:
+        self._timer = self._timer_at = None
+        self._guarded(lambda: self._engine.expire(max(due, self._loop.time())))
+
+    def _judge(self) -> None:
+        self._engine.voiced(self._loop.time())
+
+    def _speak(self) -> None:
+        self._guarded(self._speaker.speak)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do something that may leave effects, then perform them."""
+        try:
+            work()
+        except Exception as error:
+            self._break(error)
+        self._settle()
+
+    def _break(self, error: Exception) -> None:
+        """A defect of ours: end this session, and let all others live."""
+        log.exception("session %s ended by a defect", self.id)
+        if self._crash is None:
+            self._crash = error
+            self._inbox.clear()
+            code = error.code if isinstance(error, BelugaError) else ErrorCode.INTERNAL_ERROR
+            message = f"internal error: {type(error).__name__}"
+            self._publish(ErrorOccurred(code=code, message=message, is_fatal=True))
+            try:
+                self._engine.receive(Close(reason="failed", message=message), self._loop.time())
+                self._perform()
+            finally:
+                self._finish(message)
+
+    # ── sound of the person ─────────────────────────────────────────────────────────────────
+
+    def _forward(self, is_on: bool) -> None:
+        if is_on and not self._is_forwarding:
+            for pcm in self._ears.recall():
+                self._keep(pcm)
+                if not self._is_continuous:
+                    self._give(pcm)
+        self._is_forwarding = is_on
+
+    def _give(self, pcm: bytes) -> None:
+        """To the service, if there is one."""
+        if self._link is not None:
+            if self._to_service is not None:
+                pcm = self._to_service.feed(pcm)
+            self._link.send(SendAudio(pcm=pcm))
+
+    def _keep(self, pcm: bytes) -> None:
+        """For a service that comes after this one, until the words are known."""
+        self._kept.append(pcm)
+        self._kept_samples += len(pcm) >> 1
+        while self._kept_samples > self._kept_limit:
+            dropped = len(self._kept.popleft()) >> 1
+            self._kept_samples -= dropped
+            if self._link is None:
+                rate = self._line.options.input_rate
+                self._meter.lost_input_ms += to_milliseconds(dropped, rate)
+
+    def _make_converters(self, source: AudioFormat, target: AudioFormat) -> None:
+        line = pcm16(self._line.options.input_rate)
+        self._to_service = self._from_service = None
+        if source != line:
+            from beluga_voice.audio.convert import Converter
+
+            self._to_service = Converter(line, source)
+        if target != pcm16(target.rate):
+            from beluga_voice.audio.convert import Converter
+
+            self._from_service = Converter(target, pcm16(target.rate))
+
+    # ── the service ─────────────────────────────────────────────────────────────────────────
+
+    async def _serve(self, history: tuple[HistoryItem, ...]) -> None:
+        """Hold one link open until it or the session is over."""
+        self._link_over.clear()
+        stack = AsyncExitStack()
+        is_open = False
+        try:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    link = await stack.enter_async_context(
+                        self._provider.connect(replace(self._options, history=history))
+                    )
+            except TimeoutError as error:
+                message = f"{self._provider.name} did not answer within {CONNECT_SECONDS:g} s"
+                raise Unreachable(message, op="connect", provider=self._provider.name) from error
+            is_open = True
+            if not self._engine.is_over:
+                self._link = link
+                self._step(LinkOpened())
+                link.attach(self._hear_service)
+                if not self._opened.done():
+                    self._opened.set_result(None)
+                await self._link_over.wait()
+        except BelugaError as error:
+            self._lose(error, is_open=is_open)
+        except Exception as error:
+            log.exception("the provider %s failed", self._provider.name)
+            message = f"{self._provider.name} failed: {type(error).__name__}"
+            self._lose(ProviderError(message, op="connect"), is_open=is_open, cause=error)
+        finally:
+            self._link = None
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await stack.aclose()
+            except TimeoutError:
+                log.warning("%s did not close within %g s", self._provider.name, CLOSE_SECONDS)
+            except Exception:
+                log.exception("the provider %s failed while closing", self._provider.name)
+
+    def _lose(
+        self, error: BelugaError, *, is_open: bool, cause: BaseException | None = None
+    ) -> None:
+        error.__cause__ = error.__cause__ or cause
+        self._failure = error
+        if is_open:
+            self._hear_service(LinkClosed(is_clean=False, reason=str(error)))
+        else:
+            self._step(LinkFailed(error=error))
+
+    def _hear_service(self, event: S2sEvent) -> None:
+        """An event of the service; called by its link."""
+        if isinstance(event, LinkClosed):
+            if self._link is None:
+                return
+            self._link = None
+            self._link_over.set()
+        elif isinstance(event, ResponseAudio) and self._from_service is not None:
+            event = replace(event, pcm=self._from_service.feed(event.pcm))
+        self._step(event)
+
+    # ── tools ───────────────────────────────────────────────────────────────────────────────
+
+    def _run_tool(self, effect: RunTool) -> None:
+        assert self._group is not None
+        name = f"beluga-voice tool {effect.name}"
+        task = self._group.create_task(self._tool(effect), name=name)
+        self._running_tools[effect.call_id] = task
+
+    async def _tool(self, effect: RunTool) -> None:
+        one = self._tools.get(effect.name)
+        try:
+            if one is None:
+                raise ToolFailed(f"there is no tool named {effect.name!r}", op="tools")
+            output, is_error = await run_tool(one, effect.arguments), False
+        except ToolFailed as error:
+            output, is_error = str(error), True
+        self._running_tools.pop(effect.call_id, None)
+        self._step(ToolFinished(call_id=effect.call_id, output=output, is_error=is_error))
+
+    # ── telling others ──────────────────────────────────────────────────────────────────────
+
+    def _on_sent(
+        self, response_id: ResponseId, pcm: bytes, samples: int, until: float, now: float
+    ) -> None:
+        """The speaker handed sound to the line."""
+        self._engine.sent(response_id, samples, until, now)
+        if self._readers or self._observers:
+            self._perform()
+            self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
+
+    def _publish(self, event: SessionEvent) -> None:
+        self._meter.count(event)
+        sequence = self._sequence
+        self._sequence += 1
+        at = self._loop.time() - self._began
+        happening = Happening(event=event, at=at, sequence=sequence)
+        if self._unread is not None:
+            self._unread.append(happening)
+        for reader in self._readers:
+            is_sound = isinstance(event, AgentResponseAudio)
+            if not is_sound or reader.waiting < UNREAD_EVENTS:
+                reader.put(happening)
+        for observer in self._observers:
+            try:
+                observer.observe(event, at=at)
+            except Exception:
+                log.exception("an observer failed")
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> None:
+        if self._group is None or self._engine.is_over:
+            raise AlreadyClosed("the session is not open", op="session")
+
+    def _shut(self, reason: EndReason) -> None:
+        self._step(Close(reason=reason))
+
+    def _finish(self, message: str) -> None:
+        """The engine is done: release everything that waits for something."""
+        self._speaker.stop()
+        self._link_over.set()
+        if not self._opened.done():
+            error = self._failure or AlreadyClosed(message or "closed", op="session")
+            self._opened.set_exception(error)
+        for reader in self._readers:
+            reader.close()
+        self._over.set()
+
+
+def _choose(offered: Sequence[AudioFormat], rate: int, wanted: AudioFormat | None) -> AudioFormat:
+    """The asked format, or the offered one that needs the least conversion."""
+    if wanted is not None:
+        if wanted not in offered:
+            raise Unsupported(f"{wanted} is not offered", op="session")
+        return wanted
+    return next((one for one in offered if one == pcm16(rate)), offered[0])

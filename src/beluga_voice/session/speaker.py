@@ -1,0 +1,144 @@
+"""What speaks to the person: sound goes to the line at the pace at which it is heard.
+
+How it works. The line plays what it is sent in order. The speaker knows until when the line is
+busy and hands over the next piece when what is ahead of real time falls below the line's lead.
+Time is counted from an anchor in samples, so an hour does not drift; the anchor moves when the
+line ran dry.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
+from beluga_voice.audio.playout import Playout
+from beluga_voice.audio.tone import tone
+from beluga_voice.events import ClearPlayback, PlayAudio, ResponseId
+from beluga_voice.interfaces import Line
+
+LATE_SECONDS = 0.06
+"""Later than this, the line has surely run dry, and counting starts anew."""
+
+MAX_WAITING_SECONDS = 600
+"""More unheard sound than this is a fault of the service; what is beyond is dropped."""
+
+type Sent = Callable[[ResponseId, bytes, int, float, float], None]
+"""Told of each piece: whose, what the line got, how many samples of the service's that is,
+until when the line is busy, and now."""
+
+
+class Speaker:
+    """The pacing of one line. `rate` is the service's; the line may have another."""
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        line: Line,
+        rate: int,
+        on_sent: Sent,
+        on_wake: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._line = line
+        self._rate = rate
+        self._on_sent = on_sent
+        self._on_wake = on_wake
+        self._frame = to_samples(FRAME_MILLISECONDS, rate)
+        lead_ms = max(line.options.lead_ms, FRAME_MILLISECONDS)
+        self._lead = lead_ms / 1000
+        self._step = max(FRAME_MILLISECONDS, lead_ms / 2) / 1000
+        self._playout: Playout[ResponseId] = Playout()
+        self._complete: set[ResponseId] = set()
+        self._anchor = 0.0
+        self._since_anchor = 0
+        self._is_dry = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._converter = None
+        if line.options.output_rate != rate:
+            from beluga_voice.audio.resample import Resampler
+
+            self._converter = Resampler(rate, line.options.output_rate)
+
+    @property
+    def busy_until(self) -> float:
+        """When the line will have played all it was sent."""
+        return self._anchor + self._since_anchor / self._rate
+
+    def queue(self, response_id: ResponseId, pcm: bytes, *, is_last: bool) -> bool:
+        """Sound behind what waits; false if it had to be dropped because too much waits."""
+        is_room = self._playout.samples < MAX_WAITING_SECONDS * self._rate
+        if pcm and is_room:
+            self._playout.put(response_id, pcm)
+        if is_last:
+            self._complete.add(response_id)
+            if self._playout.first is None:
+                self._end_conversion()
+        if self._timer is None:
+            self.speak()
+        return is_room
+
+    def speak(self) -> None:
+        """Hand over what is due."""
+        self._timer = None
+        playout = self._playout
+        while (key := playout.first) is not None:
+            now = self._loop.time()
+            until = self.busy_until
+            if until < now and (self._is_dry or now - until > LATE_SECONDS):
+                self._anchor, self._since_anchor = now, 0
+                until = now
+            room = round((self._lead - (until - now)) * self._rate)
+            is_whole = playout.samples >= self._frame or key in self._complete
+            if not is_whole:
+                return
+            if room < self._frame:
+                self._wake_at(until - self._lead + self._step)
+                return
+            piece = playout.take(room - room % self._frame)
+            if piece is None:
+                return
+            self._hand_over(piece[0], piece[1], now)
+        self._complete.clear()
+
+    def silence(self) -> None:
+        """Drop what waits, and let the line fall silent."""
+        self._playout.clear()
+        self._complete.clear()
+        if self._converter is not None:
+            self._converter.clear()
+        now = self._loop.time()
+        if self.busy_until > now:
+            self._anchor, self._since_anchor = now, 0
+        self._is_dry = True
+        self._line.send(ClearPlayback())
+        self.stop()
+
+    def tone(self) -> None:
+        """A short tone, unless something sounds."""
+        if self._playout.first is None and self.busy_until <= self._loop.time():
+            self._line.send(PlayAudio(pcm=tone(self._line.options.output_rate)))
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _hand_over(self, response_id: ResponseId, pcm: bytes, now: float) -> None:
+        samples = len(pcm) >> 1
+        self._since_anchor += samples
+        self._is_dry = self._playout.first is None
+        if self._converter is not None:
+            pcm = self._converter.feed(pcm)
+            if self._is_dry and response_id in self._complete:
+                pcm += self._converter.flush()
+        self._line.send(PlayAudio(pcm=pcm))
+        self._on_sent(response_id, pcm, samples, self.busy_until, now)
+
+    def _end_conversion(self) -> None:
+        """Nothing follows what was handed over: give the line what the conversion holds back."""
+        if self._converter is not None and (rest := self._converter.flush()):
+            self._line.send(PlayAudio(pcm=rest))
+
+    def _wake_at(self, when: float) -> None:
+        self._timer = self._loop.call_at(when, self._on_wake)

@@ -1,0 +1,1 @@
+"""The public testing kit: simulated time, network, services and people."""

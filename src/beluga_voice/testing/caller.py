@@ -1,0 +1,179 @@
+"""A scripted person on the line: speaks, listens, and knows to the word what sounded.
+
+The microphone gives a frame every 20 ms, of speech while there is something to say and of silence
+otherwise. The ear plays what it is sent in real time, holds what is ahead, and drops that when it
+is told to: what it `heard` is what a person would have.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
+from beluga_voice.events import (
+    CallClosed,
+    CallCommand,
+    CallerAudio,
+    CallerInterrupt,
+    CallerText,
+    CallEvent,
+    ClearPlayback,
+    HangUp,
+    PlayAudio,
+)
+from beluga_voice.interfaces import LineOptions
+from beluga_voice.session.session import Session
+from beluga_voice.testing.speech import WORD_MS, is_loud, silence, speech, words_in
+
+
+class ScriptedCaller:
+    """A line, and the person at its end. Times are milliseconds of the loop's clock."""
+
+    def __init__(
+        self,
+        *,
+        input_rate: int = 16000,
+        output_rate: int = 24000,
+        lead_ms: int = FRAME_MILLISECONDS,
+        word_ms: int = WORD_MS,
+    ) -> None:
+        self.options = LineOptions(input_rate=input_rate, output_rate=output_rate, lead_ms=lead_ms)
+        self._word_ms = word_ms
+        self._to_say: deque[bytes] = deque()
+        self._said = asyncio.Event()
+        self._silence = silence(FRAME_MILLISECONDS, rate=input_rate)
+        self._session: Session | None = None
+        self._played = bytearray()
+        self._ahead: list[tuple[float, bytes]] = []
+        self._busy_until = 0.0
+        self.cleared_ms: list[float] = []
+        """When the line was told to fall silent."""
+        self.hung_up_ms: float | None = None
+        self._sounds: list[tuple[float, float]] = []
+
+    # ── the line ────────────────────────────────────────────────────────────────────────────
+
+    def send(self, command: CallCommand, /) -> None:
+        """Take what the session sends."""
+        now = self.now_ms
+        match command:
+            case PlayAudio():
+                self._settle(now)
+                start = max(self._busy_until, now)
+                self._busy_until = start + to_milliseconds(
+                    len(command.pcm) // 2, self.options.output_rate
+                )
+                self._ahead.append((start, command.pcm))
+            case ClearPlayback():
+                self._settle(now)
+                self._ahead.clear()
+                self._busy_until = min(self._busy_until, now)
+                self.cleared_ms.append(now)
+            case HangUp():
+                self.hung_up_ms = now
+
+    @property
+    def now_ms(self) -> float:
+        """The time, in milliseconds to the microsecond."""
+        return round(asyncio.get_running_loop().time() * 1000, 3)
+
+    def _settle(self, now: float) -> None:
+        """Move what has sounded by now from ahead to heard."""
+        rest: list[tuple[float, bytes]] = []
+        for start, pcm in self._ahead:
+            end = start + to_milliseconds(len(pcm) // 2, self.options.output_rate)
+            if start >= now:
+                rest.append((start, pcm))
+                continue
+            cut = len(pcm)
+            if end > now:
+                cut = to_samples(now - start, self.options.output_rate) * 2
+                rest.append((now, pcm[cut:]))
+            part = pcm[:cut]
+            self._played += part
+            if is_loud(part):
+                self._sounds.append((start, min(end, now)))
+        self._ahead = rest
+
+    # ── what the person heard ───────────────────────────────────────────────────────────────
+
+    @property
+    def heard(self) -> str:
+        """The whole words that sounded so far."""
+        self._settle(self.now_ms)
+        return " ".join(words_in(bytes(self._played)))
+
+    @property
+    def last_sound_ms(self) -> float | None:
+        """When the last sound so far ended."""
+        self._settle(self.now_ms)
+        return self._sounds[-1][1] if self._sounds else None
+
+    @property
+    def first_sound_ms(self) -> float | None:
+        """When the first sound began."""
+        self._settle(self.now_ms)
+        return self._sounds[0][0] if self._sounds else None
+
+    # ── what the person does ────────────────────────────────────────────────────────────────
+
+    @asynccontextmanager
+    async def on(self, session: Session) -> "AsyncIterator[ScriptedCaller]":
+        """Be on the line of that session; the microphone is open in between."""
+        self._session = session
+        microphone = asyncio.create_task(self._speak(), name="microphone")
+        try:
+            yield self
+        finally:
+            microphone.cancel()
+            await asyncio.gather(microphone, return_exceptions=True)
+            self._session = None
+
+    async def _speak(self) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        count = 0
+        while True:
+            frame = self._to_say.popleft() if self._to_say else self._silence
+            self._give(CallerAudio(pcm=frame))
+            if not self._to_say:
+                self._said.set()
+            count += 1
+            due = start + count * FRAME_MILLISECONDS / 1000
+            await asyncio.sleep(due - loop.time())
+
+    def begin(self, text: str) -> None:
+        """Begin to say something, and do not wait."""
+        for word in speech(text, rate=self.options.input_rate, word_ms=self._word_ms):
+            self._to_say.extend(word.frames)
+        self._said.clear()
+
+    async def say(self, text: str) -> None:
+        """Say something, until its last frame is on the line."""
+        self.begin(text)
+        await self._said.wait()
+
+    async def noise(self, milliseconds: int) -> None:
+        """Make a sound without words."""
+        rate = self.options.input_rate
+        frame = b"\x00\x10" * to_samples(FRAME_MILLISECONDS, rate)
+        self._to_say.extend([frame] * (milliseconds // FRAME_MILLISECONDS))
+        self._said.clear()
+        await self._said.wait()
+
+    def type(self, text: str) -> None:
+        """Write instead of speaking."""
+        self._give(CallerText(text=text))
+
+    def press_stop(self) -> None:
+        """Make the agent stop."""
+        self._give(CallerInterrupt())
+
+    def hang_up(self) -> None:
+        """Leave."""
+        self._give(CallClosed(reason="the caller hung up"))
+
+    def _give(self, event: CallEvent) -> None:
+        assert self._session is not None, "the caller is not on a line"
+        self._session.receive(event)

