@@ -60,7 +60,7 @@ def decibels(samples: NDArray[np.float64], *, level: float) -> float:
         st.sampled_from(RATES) | st.integers(4000, 192000),
         st.sampled_from(RATES) | st.integers(4000, 192000),
     ),
-    sizes=st.lists(st.integers(0, 3) | st.integers(0, 500), max_size=8),
+    sizes=st.lists(st.integers(0, 3) | st.integers(0, 400), max_size=6),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_length_is_exact_and_cutting_changes_nothing(
@@ -132,64 +132,56 @@ def test_length_is_rounded_to_the_nearest(
     assert resampled_length(samples, in_rate, out_rate) == expected
 
 
-@pytest.mark.parametrize(("in_rate", "out_rate"), PAIRS)
-def test_frames_leave_no_trace(in_rate: int, out_rate: int) -> None:
-    """A tone through 20 ms frames is byte for byte the tone resampled at once."""
-    pcm = sine(in_rate, in_rate // 2)
-    framed = in_frames(Resampler(in_rate, out_rate), pcm, in_rate // 50)
-    assert framed == at_once(pcm, in_rate, out_rate)
-    assert len(framed) == 2 * resampled_length(in_rate // 2, in_rate, out_rate)
-
-
 @pytest.mark.parametrize(("in_rate", "out_rate"), PAIRS + ODD)
 def test_a_tone_stays_the_tone(in_rate: int, out_rate: int) -> None:
-    """A tone is what it would be had it been made at the new rate: no click, delay or loss."""
-    heard = in_frames(Resampler(in_rate, out_rate), sine(in_rate, in_rate), in_rate // 50)
-    ideal = sine(out_rate, out_rate)
-    assert len(heard) == len(ideal)
+    """A tone in frames is, to two steps, as if made at the new rate: no click, delay or loss."""
+    tone = sine(in_rate, in_rate // 2)
+    heard = in_frames(Resampler(in_rate, out_rate), tone, in_rate // 50)
+    # In one piece it is longer than what is worked on at once.
+    assert heard == at_once(tone, in_rate, out_rate)
+    assert len(heard) == 2 * resampled_length(in_rate // 2, in_rate, out_rate)
+    ideal = sine(out_rate, len(heard) // 2)
     assert np.abs(middle(heard, out_rate) - middle(ideal, out_rate)).max() <= 2
 
 
 @pytest.mark.parametrize(("in_rate", "out_rate"), PAIRS + ODD)
 def test_a_constant_stays_exactly_that(in_rate: int, out_rate: int) -> None:
     """A constant is the same constant at the new rate, to the step."""
-    heard = at_once(np.full(in_rate // 2, 23457, "<i2").tobytes(), in_rate, out_rate)
+    heard = at_once(np.full(in_rate // 4, 23457, "<i2").tobytes(), in_rate, out_rate)
     assert set(middle(heard, out_rate)) == {23457}
 
 
 @pytest.mark.parametrize(("in_rate", "out_rate"), PAIRS)
-@pytest.mark.parametrize("share", [0.05, 0.25, 0.42])
-def test_what_both_rates_hold_keeps_its_level(in_rate: int, out_rate: int, share: float) -> None:
+def test_what_both_rates_hold_keeps_its_level(in_rate: int, out_rate: int) -> None:
     """Tones up to 0.42 of the lower rate come through within 0.02 dB."""
-    tone = sine(in_rate, in_rate // 2, hertz=share * min(in_rate, out_rate))
-    heard = middle(at_once(tone, in_rate, out_rate), out_rate)
-    assert abs(decibels(heard, level=0.5)) <= 0.02
+    for share in (0.05, 0.25, 0.42):
+        tone = sine(in_rate, in_rate // 2, hertz=share * min(in_rate, out_rate))
+        heard = middle(at_once(tone, in_rate, out_rate), out_rate)
+        assert abs(decibels(heard, level=0.5)) <= 0.02
 
 
 @pytest.mark.parametrize(("in_rate", "out_rate"), DOWNWARDS)
-@pytest.mark.parametrize("share", [0.505, 0.55, 0.75, 1.0])
-def test_what_the_new_rate_cannot_hold_is_removed(
-    in_rate: int, out_rate: int, share: float
-) -> None:
+def test_what_the_new_rate_cannot_hold_is_removed(in_rate: int, out_rate: int) -> None:
     """A tone above half the new rate is gone by 79 dB instead of coming back as another tone."""
-    # A tone too high for the old rate as well would not be the tone it is meant to be.
-    hertz = min(share * out_rate, 0.499 * in_rate) + 1
-    too_high = sine(in_rate, in_rate // 2, hertz=hertz, level=1.0)
-    left = middle(at_once(too_high, in_rate, out_rate), out_rate)
-    assert np.sqrt(np.mean(left**2)) <= 32767 / 2**0.5 * 10 ** (-79 / 20)
+    for share in (0.505, 0.55, 0.75, 1.01):
+        # What is too high for the old rate as well would not be the tone it is meant to be.
+        hertz = min(share * out_rate, 0.499 * in_rate)
+        too_high = sine(in_rate, in_rate // 2, hertz=hertz, level=1.0)
+        left = middle(at_once(too_high, in_rate, out_rate), out_rate)
+        assert np.sqrt(np.mean(left**2)) <= 32767 / 2**0.5 * 10 ** (-79 / 20)
 
 
 @pytest.mark.parametrize(("in_rate", "out_rate"), UPWARDS)
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.42])
-def test_a_higher_rate_adds_no_other_tone(in_rate: int, out_rate: int, share: float) -> None:
+def test_a_higher_rate_adds_no_other_tone(in_rate: int, out_rate: int) -> None:
     """Whatever comes with a tone, its images above all, is 80 dB below it."""
-    hertz = round(share * in_rate)
-    heard = at_once(sine(in_rate, 2 * in_rate, hertz=hertz, level=1.0), in_rate, out_rate)
-    # A second of it, so that the tone has one line of the spectrum to itself.
-    lines = np.abs(np.fft.rfft(as_array(heard)[out_rate // 2 : out_rate // 2 + out_rate]))
-    tone = lines[hertz]
-    lines[hertz] = 0
-    assert lines.max() <= tone * 1e-4
+    for share in (0.1, 0.3, 0.42):
+        hertz = round(share * in_rate / 10) * 10
+        heard = at_once(sine(in_rate, in_rate, hertz=hertz, level=1.0), in_rate, out_rate)
+        # A tenth of a second holds whole waves, so that the tone is one line of the spectrum.
+        lines = np.abs(np.fft.rfft(as_array(heard)[out_rate // 2 :][: out_rate // 10]))
+        tone = lines[hertz // 10]
+        lines[hertz // 10] = 0
+        assert lines.max() <= tone * 1e-4
 
 
 def test_loud_edges_are_clipped() -> None:

@@ -293,6 +293,7 @@ type _Matrices = NDArray[np.float64]
 """Taps of shape (groups, window, group)."""
 
 
+@lru_cache(maxsize=4)
 def _impulse(steps: int) -> _Line:
     """Half of the filter's impulse response, with `steps` to a sample of the lower rate."""
     at = np.arange(_REACH * steps + 1) / steps

@@ -324,6 +324,15 @@ class Inbox[R]:
         self._held = 0
         self._is_ended = False
         self._waiter: asyncio.Future[None] | None = None
+        self._deliver: Callable[[R], None] | None = None
+
+    def attach(self, deliver: Callable[[R], None]) -> None:
+        """Call `deliver` for every event from now on, beginning with those that wait."""
+        while self._events:
+            deliver(self._events.popleft())
+        self._deliver = deliver
+        self._held = 0
+        self._on_room()
 
     @property
     def is_full(self) -> bool:
@@ -338,6 +347,10 @@ class Inbox[R]:
     def put(self, *events: R) -> None:
         """Add events; after the end they are ignored."""
         if self._is_ended:
+            return
+        if self._deliver is not None:
+            for event in events:
+                self._deliver(event)
             return
         self._events += events
         self._held += sum(map(self._cost, events))

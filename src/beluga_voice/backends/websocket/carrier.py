@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, assert_never
+from typing import Protocol, Self, assert_never, cast
 
 from beluga_voice.backends.websocket.outbox import Outbox, Pong
 from beluga_voice.backends.websocket.protocol import (
@@ -400,7 +400,8 @@ def _gone(cause: object) -> Ending:
 def _where(failure: BaseException) -> str:
     """The kind and place of a failure, without its text, which may hold a person's words."""
     if isinstance(failure, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = failure
+        # isinstance cannot tell what a group is of, and its own bound is this.
+        group = cast("BaseExceptionGroup[BaseException]", failure)
         return _where(group.exceptions[0])
     frames = traceback.extract_tb(failure.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import assert_never
 
@@ -93,6 +93,10 @@ class PocketsphinxLink:
                 assert_never(command)
         self._write()
         self._shed()
+
+    def attach(self, deliver: Callable[[SttEvent], None], /) -> None:
+        """Deliver events by call."""
+        self._inbox.attach(deliver)
 
     def __aiter__(self) -> AsyncIterator[SttEvent]:
         """Events up to and including `LinkClosed`."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import assert_never
 
@@ -86,6 +86,10 @@ class EspeakLink:
             case _:
                 assert_never(command)
         self._worker.send(_requests.encode(request))
+
+    def attach(self, deliver: Callable[[TtsEvent], None], /) -> None:
+        """Deliver events by call."""
+        self._inbox.attach(deliver)
 
     def __aiter__(self) -> AsyncIterator[TtsEvent]:
         """Events up to and including `LinkClosed`."""
