@@ -208,9 +208,9 @@ def test_equal_rates_pass_through() -> None:
     assert resampler.flush() == b""
 
 
-@pytest.mark.parametrize(("in_rate", "out_rate"), [(4000, 8000), (4410, 4000)])
-def test_an_hour_in_uneven_chunks_has_an_hours_length(in_rate: int, out_rate: int) -> None:
+def test_an_hour_in_uneven_chunks_has_an_hours_length() -> None:
     """An hour in chunks of changing size has exactly an hour's samples, and no more delay."""
+    in_rate, out_rate = 4410, 4000
     resampler = Resampler(in_rate, out_rate)
     sound = bytes(2 * 50000)
     left = 3600 * in_rate

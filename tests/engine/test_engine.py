@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beluga_voice.engine.effects import Emit, End, Queue, RunTool, Send, Silence
+from beluga_voice.engine.effects import Emit, End, RunTool, Send, Silence
 from beluga_voice.engine.engine import (
     Close,
     Engine,
@@ -44,8 +44,8 @@ from beluga_voice.events import (
     SpeechStopped,
     StateChanged,
     TalkKey,
-    ToolCallId,
     ToolCalled,
+    ToolCallId,
     ToolResult,
     ToolUse,
     UtteranceId,
@@ -86,35 +86,35 @@ class World:
         self.give(LinkOpened())
 
     def give(self, event):
-        if isinstance(event, ResponseAudio) and event.response_id not in self.settled:
-            alive = self.generated.setdefault(event.response_id, 0)
-            self.generated[event.response_id] = alive + len(event.pcm) // 2
-        self.engine.receive(event, self.now)
+        if isinstance(event, ResponseAudio):
+            samples = len(event.pcm) // 2
+            if self.engine.generated(event.response_id, samples, self.now):
+                before = self.generated.get(event.response_id, 0)
+                self.generated[event.response_id] = before + samples
+                self.queued.append((event.response_id, samples))
+        else:
+            self.engine.receive(event, self.now)
         self.perform()
 
     def perform(self):
-        while effects := self.engine.effects():
-            for effect in effects:
-                match effect:
-                    case Emit(event=event):
-                        self.emitted.append(event)
-                        if isinstance(event, AgentResponseEnded):
-                            assert event.response_id not in self.settled
-                            self.settled[event.response_id] = event
-                    case Send(command=command):
-                        self.sent.append(command)
-                    case Queue(response_id=response_id, pcm=pcm):
-                        if pcm:
-                            self.queued.append((response_id, len(pcm) // 2))
-                    case Silence():
-                        self.queued.clear()
-                        self.busy_until = min(self.busy_until, self.now)
-                    case RunTool(call_id=call_id):
-                        self.running.add(call_id)
-                    case End():
-                        self.is_over = True
-                    case _:
-                        pass
+        while self.engine.effects:
+            match self.engine.effects.popleft():
+                case Emit(event=event):
+                    self.emitted.append(event)
+                    if isinstance(event, AgentResponseEnded):
+                        assert event.response_id not in self.settled
+                        self.settled[event.response_id] = event
+                case Send(command=command):
+                    self.sent.append(command)
+                case Silence():
+                    self.queued.clear()
+                    self.busy_until = min(self.busy_until, self.now)
+                case RunTool(call_id=call_id):
+                    self.running.add(call_id)
+                case End():
+                    self.is_over = True
+                case _:
+                    pass
 
     def play(self):
         """Hand the next piece that waits to the line."""
@@ -162,9 +162,7 @@ ids = st.integers(1, 5)
 step = st.one_of(
     st.builds(lambda n: ResponseStarted(response_id=ResponseId(f"r{n}")), ids),
     st.builds(
-        lambda n: ResponseStarted(
-            response_id=ResponseId(f"r{n}"), origin=ResponseOrigin.SAID
-        ),
+        lambda n: ResponseStarted(response_id=ResponseId(f"r{n}"), origin=ResponseOrigin.SAID),
         ids,
     ),
     st.builds(
@@ -198,12 +196,8 @@ step = st.one_of(
         st.sampled_from(["", "words"]),
         st.booleans(),
     ),
-    st.builds(
-        lambda n: ToolCalled(call_id=ToolCallId(f"t{n}"), name="tool", arguments="{}"), ids
-    ),
-    st.builds(
-        lambda n: ToolFinished(call_id=ToolCallId(f"t{n}"), output="x", is_error=False), ids
-    ),
+    st.builds(lambda n: ToolCalled(call_id=ToolCallId(f"t{n}"), name="tool", arguments="{}"), ids),
+    st.builds(lambda n: ToolFinished(call_id=ToolCallId(f"t{n}"), output="x", is_error=False), ids),
     st.just(LinkClosed(is_clean=False)),
     st.just("play"),
     st.just("voiced"),
@@ -237,7 +231,7 @@ def _is_connecting(world):
 @settings(max_examples=400)
 @given(st.sampled_from([TurnOwner.FRAMEWORK, TurnOwner.PROVIDER]), st.lists(step, max_size=40))
 def test_no_order_of_events_breaks_the_ledger(owner, steps):
-    """Heard is never more than generated, every started response ends once, and all comes to rest."""
+    """Heard is never more than generated, every response ends once, and all comes to rest."""
     world = World(owner)
     run(world, steps)
     if not world.is_over and _is_connecting(world) and world.engine.state.name == "RECONNECTING":

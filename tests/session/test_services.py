@@ -481,9 +481,7 @@ def test_sound_that_is_not_16_bit_is_refused_by_name():
     async def script(service):
         service.emit(ResponseStarted(response_id=ResponseId("a")))
         service.emit(ResponseAudio(response_id=ResponseId("a"), pcm=b"abc"))
-        service.emit(
-            ResponseDone(response_id=ResponseId("a"), status=ResponseStatus.COMPLETED)
-        )
+        service.emit(ResponseDone(response_id=ResponseId("a"), status=ResponseStatus.COMPLETED))
 
     provider = ScriptedProvider(script, capabilities=SERVER_TURNS)
 

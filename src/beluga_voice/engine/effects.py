@@ -27,12 +27,10 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Queue:
-    """Put sound into the playout; `is_last` if nothing of this response follows."""
+class Finish:
+    """No more sound of this response follows what was queued."""
 
     response_id: ResponseId
-    pcm: bytes
-    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +97,7 @@ class End:
 type Effect = (
     Connect
     | Send
-    | Queue
+    | Finish
     | Silence
     | Tone
     | Forward

@@ -1,15 +1,17 @@
 """The conversation itself: given what happened and when, says what to do.
 
-How it works. `receive` takes one thing that happened, `expire` the passing of a deadline, `sent`
-the fact that sound left for the person. Each changes the small machines (`turns`, `playback`,
-`link`, `tools`, `history`, `deadlines`) and leaves effects, which `effects` hands over in order.
-There is no clock, no task and no network here: the time is an argument, in seconds.
+How it works. `receive` takes one thing that happened, `expire` the passing of a deadline. Each
+changes the small machines (`turns`, `playback`, `link`, `tools`, `history`, `deadlines`) and leaves
+`effects`. Sound itself passes by: the engine is told how much of it came (`generated`) and how much
+left for the person (`sent`). There is no clock, no task and no network here: the time is an
+argument, in seconds.
 
 Interruption is one path, `_cut`: whoever stops a response (the person's voice, a key, typed
 words, the service, a lost link) comes through it, so the ledger, the history and the service
 always agree about what was heard.
 """
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -19,9 +21,9 @@ from beluga_voice.engine.effects import (
     Effect,
     Emit,
     End,
+    Finish,
     Forget,
     Forward,
-    Queue,
     Replay,
     RunTool,
     Send,
@@ -220,7 +222,8 @@ class Engine:
         self._tools = Tools()
         self._history = History(history, limit=settings.history_limit)
         self._deadlines = Deadlines()
-        self._effects: list[Effect] = []
+        self.effects: deque[Effect] = deque()
+        """What to do, in order. Whoever drives the engine takes them out from the left."""
         self._state = SessionState.CONNECTING
         self._attempt = 0
         self._was_up = False
@@ -263,11 +266,6 @@ class Engine:
         """Whether the session has ended."""
         return self._link.state is Connection.CLOSED
 
-    def effects(self) -> list[Effect]:
-        """What to do, in order; each effect is handed over once."""
-        effects, self._effects = self._effects, []
-        return effects
-
     # ── what happens ────────────────────────────────────────────────────────────────────────
 
     def start(self, now: float) -> None:
@@ -280,8 +278,6 @@ class Engine:
         if self.is_over:
             return
         match event:
-            case ResponseAudio():
-                self._response_audio(event, now)
             case ResponseText():
                 self._response_text(event, now)
             case ResponseStarted():
@@ -343,12 +339,31 @@ class Engine:
                 self._link_closed(event, now)
             case Close():
                 self._end(event.reason, event.message)
-            case LinkReady() | UsageReported() | GoingAway() | ResumptionChanged():
+            case (
+                ResponseAudio() | LinkReady() | UsageReported() | GoingAway() | ResumptionChanged()
+            ):
                 pass
             case DelegationRequested():
                 pass
             case _:
                 assert_never(event)
+
+    def generated(self, response_id: ResponseId, samples: int, now: float) -> bool:
+        """Sound of a response came; whether it should be played.
+
+        It should not if the response was cut, or never began: it is dropped then.
+        """
+        response = self._playback.get(response_id)
+        if response is None or response.status is not None:
+            return False
+        response.generated += samples
+        if self._marks is not None and self._marks.audio is None:
+            self._marks.audio = now
+        return True
+
+    def broken(self, message: str) -> None:
+        """The service sent what cannot be used."""
+        self._fail(ErrorCode.INVALID_AUDIO_FORMAT, f"{self._provider} {message}")
 
     def sent(
         self, response_id: ResponseId, samples: int, sounding_until: float, now: float
@@ -568,21 +583,6 @@ class Engine:
         self._history.respond(event.response_id)
         self._emit(AgentResponseStarted(response_id=event.response_id))
 
-    def _response_audio(self, event: ResponseAudio, now: float) -> None:
-        response = self._playback.get(event.response_id)
-        if response is None or response.is_generated or not event.pcm:
-            return
-        if len(event.pcm) % 2:
-            self._fail(
-                ErrorCode.INVALID_AUDIO_FORMAT,
-                f"{self._provider} sent {len(event.pcm)} bytes of sound, which is not 16-bit PCM",
-            )
-            return
-        if self._marks is not None and self._marks.audio is None:
-            self._marks.audio = now
-        response.generated += len(event.pcm) // 2
-        self._do(Queue(response_id=event.response_id, pcm=event.pcm))
-
     def _response_text(self, event: ResponseText, now: float) -> None:
         response = self._playback.get(event.response_id)
         if response is None:
@@ -610,7 +610,7 @@ class Engine:
             if not self._tools.running:
                 self._spent()
         else:
-            self._do(Queue(response_id=response.id, pcm=b"", is_last=True))
+            self._do(Finish(response_id=response.id))
             self._await_end(now)
 
     def _no_response(self) -> None:
@@ -839,10 +839,11 @@ class Engine:
             self._do(Replay())
             self._send(EndUserTurn())
             self._await_answer(now)
-        elif self.floor is Floor.WAITING or (self._owes_answer and self._history.is_unanswered):
-            if self._capabilities.can_request_response:
-                self._send(CreateResponse())
-                self._ask(now)
+        elif self._capabilities.can_request_response and (
+            self.floor is Floor.WAITING or (self._owes_answer and self._history.is_unanswered)
+        ):
+            self._send(CreateResponse())
+            self._ask(now)
         self._owes_answer = False
 
     def _link_failed(self, error: BelugaError, now: float) -> None:
@@ -940,10 +941,10 @@ class Engine:
             self._do(Send(command=command))
 
     def _emit(self, event: SessionEvent) -> None:
-        self._effects.append(Emit(event=event))
+        self.effects.append(Emit(event=event))
 
     def _do(self, effect: Effect) -> None:
-        self._effects.append(effect)
+        self.effects.append(effect)
 
 
 def _outcome(response: Response) -> ResponseOutcome:

@@ -6,11 +6,15 @@ past is kept, so that an utterance is not missing its first syllable when the vo
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 from beluga_voice.audio.formats import to_samples
 from beluga_voice.audio.framing import Framer
 from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
+
+PAST_CHUNKS = 256
+"""So many pieces of sound may be kept before those that are too old are sorted out."""
 
 
 class Ears:
@@ -27,12 +31,12 @@ class Ears:
         self._detector = detector
         self._reducer = reducer
         self._past: deque[bytes] = deque()
-        self._past_samples = 0
         self._keep = to_samples(settings.preroll_ms + settings.start_ms, rate)
         if reducer is not None:
             self._clean = Framer(reducer.frame_samples * 2)
         if detector is not None:
-            self._frames = Framer(detector.frame_samples * 2)
+            self._frame_bytes = detector.frame_samples * 2
+            self._frames = Framer(self._frame_bytes)
             self._segmenter = VoiceSegmenter(settings, detector.rate)
             self._resampler = None
             if detector.rate != rate:
@@ -47,13 +51,16 @@ class Ears:
             return pcm
         return b"".join([reducer.process(frame) for frame in self._clean.feed(pcm)])
 
-    def hear(self, pcm: bytes) -> list[VoiceStarted | VoiceStopped]:
+    def hear(self, pcm: bytes) -> Sequence[VoiceStarted | VoiceStopped]:
         """What became known through this sound."""
         detector = self._detector
         if detector is None:
-            return []
+            return ()
         if self._resampler is not None:
             pcm = self._resampler.feed(pcm)
+        if len(pcm) == self._frame_bytes and not self._frames.held:
+            change = self._segmenter.hear(detector.process(pcm), detector.frame_samples)
+            return () if change is None else (change,)
         heard: list[VoiceStarted | VoiceStopped] = []
         for frame in self._frames.feed(pcm):
             change = self._segmenter.hear(detector.process(frame), detector.frame_samples)
@@ -69,14 +76,24 @@ class Ears:
 
     def remember(self, pcm: bytes) -> None:
         """Keep sound for the case that it turns out to be the beginning of an utterance."""
-        self._past.append(pcm)
-        self._past_samples += len(pcm) >> 1
-        while self._past and self._past_samples - (len(self._past[0]) >> 1) >= self._keep:
-            self._past_samples -= len(self._past.popleft()) >> 1
+        past = self._past
+        past.append(pcm)
+        if len(past) > PAST_CHUNKS:
+            self._trim()
 
     def recall(self) -> list[bytes]:
         """Take out what was kept."""
+        self._trim()
         past = list(self._past)
         self._past.clear()
-        self._past_samples = 0
         return past
+
+    def _trim(self) -> None:
+        """Forget what is older than is kept."""
+        samples = 0
+        for index, pcm in enumerate(reversed(self._past)):
+            samples += len(pcm) >> 1
+            if samples >= self._keep:
+                for _ in range(len(self._past) - index - 1):
+                    self._past.popleft()
+                return

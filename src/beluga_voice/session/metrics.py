@@ -18,6 +18,19 @@ from beluga_voice.events import (
 KEPT = 1000
 """Latencies that are kept; older ones are forgotten."""
 
+_COUNTED = frozenset(
+    (
+        AgentResponseEnded,
+        BargedIn,
+        ErrorOccurred,
+        FunctionAnswered,
+        Reconnected,
+        Transcription,
+        TurnMeasured,
+    )
+)
+"""Kinds of events that change a count; most events do not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionMetrics:
@@ -58,6 +71,8 @@ class Meter:
 
     def count(self, event: SessionEvent) -> None:
         """Take one event."""
+        if type(event) not in _COUNTED:
+            return
         match event:
             case Transcription(is_final=True, text=text) if text:
                 self._utterances += 1

@@ -23,9 +23,9 @@ from beluga_voice.engine.effects import (
     Effect,
     Emit,
     End,
+    Finish,
     Forget,
     Forward,
-    Queue,
     Replay,
     RunTool,
     Send,
@@ -95,7 +95,7 @@ from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
 from beluga_voice.session.line import NoLine
 from beluga_voice.session.metrics import Meter, SessionMetrics
-from beluga_voice.session.speaker import Speaker
+from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
 from beluga_voice.session.tools import run_tool, tools_of
 from beluga_voice.transports.feed import Feed
 
@@ -385,30 +385,34 @@ class Session:
 
     def _settle(self) -> None:
         self._is_stepping = True
+        inbox = self._inbox
         try:
             self._perform()
-            while self._inbox:
-                self._engine.receive(self._inbox.popleft(), self._loop.time())
+            while inbox:
+                event = inbox.popleft()
+                if type(event) is ResponseAudio:
+                    self._play(event)
+                else:
+                    self._engine.receive(event, self._loop.time())
                 self._perform()
         except Exception as error:
             self._break(error)
         finally:
             self._is_stepping = False
-        self._arm()
+        if self._engine.deadline != self._timer_at:
+            self._arm()
 
     def _perform(self) -> None:
-        while effects := self._engine.effects():
-            for effect in effects:
-                self._do(effect)
+        effects = self._engine.effects
+        while effects:
+            self._do(effects.popleft())
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case Emit():
                 self._publish(effect.event)
-            case Queue():
-                speaker = self._speaker
-                if not speaker.queue(effect.response_id, effect.pcm, is_last=effect.is_last):
-                    self._step(CallerInterrupt())
+            case Finish():
+                self._speaker.finish(effect.response_id)
             case Send():
                 if self._link is not None:
                     self._link.send(effect.command)
@@ -441,8 +445,6 @@ class Session:
     def _arm(self) -> None:
         """Wake up when the engine wants to."""
         due = self._engine.deadline
-        if due == self._timer_at:
-            return
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = due
@@ -582,6 +584,20 @@ class Session:
             event = replace(event, pcm=self._from_service.feed(event.pcm))
         self._step(event)
 
+    def _play(self, event: ResponseAudio) -> None:
+        """Sound of a response: to the speaker, if the response is still wanted."""
+        pcm = event.pcm
+        if len(pcm) & 1:
+            self._engine.broken(f"sent {len(pcm)} bytes of sound, which is not 16-bit PCM")
+            return
+        if not pcm or not self._engine.generated(
+            event.response_id, len(pcm) >> 1, self._loop.time()
+        ):
+            return
+        if not self._speaker.queue(event.response_id, pcm):
+            self._engine.broken(f"sent more than {MAX_WAITING_SECONDS} s of sound ahead")
+            self._engine.receive(CallerInterrupt(), self._loop.time())
+
     # ── tools ───────────────────────────────────────────────────────────────────────────────
 
     def _run_tool(self, effect: RunTool) -> None:
@@ -615,14 +631,15 @@ class Session:
     def _publish(self, event: SessionEvent) -> None:
         self._meter.count(event)
         sequence = self._sequence
-        self._sequence += 1
+        self._sequence = sequence + 1
+        if self._unread is None and not self._readers and not self._observers:
+            return
         at = self._loop.time() - self._began
         happening = Happening(event=event, at=at, sequence=sequence)
         if self._unread is not None:
             self._unread.append(happening)
         for reader in self._readers:
-            is_sound = isinstance(event, AgentResponseAudio)
-            if not is_sound or reader.waiting < UNREAD_EVENTS:
+            if reader.waiting < UNREAD_EVENTS or not isinstance(event, AgentResponseAudio):
                 reader.put(happening)
         for observer in self._observers:
             try:

@@ -64,18 +64,22 @@ class Speaker:
         """When the line will have played all it was sent."""
         return self._anchor + self._since_anchor / self._rate
 
-    def queue(self, response_id: ResponseId, pcm: bytes, *, is_last: bool) -> bool:
+    def queue(self, response_id: ResponseId, pcm: bytes) -> bool:
         """Sound behind what waits; false if it had to be dropped because too much waits."""
-        is_room = self._playout.samples < MAX_WAITING_SECONDS * self._rate
-        if pcm and is_room:
-            self._playout.put(response_id, pcm)
-        if is_last:
-            self._complete.add(response_id)
-            if self._playout.first is None:
-                self._end_conversion()
+        if self._playout.samples >= MAX_WAITING_SECONDS * self._rate:
+            return False
+        self._playout.put(response_id, pcm)
         if self._timer is None:
             self.speak()
-        return is_room
+        return True
+
+    def finish(self, response_id: ResponseId) -> None:
+        """No more sound of this response follows."""
+        self._complete.add(response_id)
+        if self._playout.first is None:
+            self._end_conversion()
+        elif self._timer is None:
+            self.speak()
 
     def speak(self) -> None:
         """Hand over what is due."""

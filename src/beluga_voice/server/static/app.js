@@ -307,9 +307,22 @@ function measured(event) {
   showTurn(event);
 }
 
+// Rounded along the way, so that the whole numbers shown add up to the total shown.
+function partsOf(event) {
+  let sum = 0;
+  const parts = [];
+  for (const name of PARTS) {
+    const ms = event[`${name}_ms`];
+    if (ms === null || ms === undefined) continue;
+    parts.push({ name, ms, shown: Math.round(sum + ms) - Math.round(sum) });
+    sum += ms;
+  }
+  return parts;
+}
+
 function showTurn(event) {
   $("turns-empty").hidden = true;
-  const parts = PARTS.map((name) => ({ name, ms: event[`${name}_ms`] })).filter(({ ms }) => ms !== null && ms !== undefined);
+  const parts = partsOf(event);
   const item = document.createElement("li");
   item.dataset.total = event.total_ms;
   const head = document.createElement("div");
@@ -324,21 +337,21 @@ function showTurn(event) {
   bar.setAttribute("role", "img");
   bar.setAttribute(
     "aria-label",
-    `${Math.round(event.total_ms)} milliseconds: ${parts.map(({ name, ms }) => `${name} ${Math.round(ms)}`).join(", ")}`,
+    `${Math.round(event.total_ms)} milliseconds: ${parts.map(({ name, shown }) => `${name} ${shown}`).join(", ")}`,
   );
   const numbers = document.createElement("div");
   numbers.className = "numbers";
   numbers.setAttribute("aria-hidden", "true");
-  for (const { name, ms } of parts) {
+  for (const { name, ms, shown } of parts) {
     const piece = document.createElement("i");
     piece.className = `p-${name}`;
     piece.style.flexGrow = ms;
-    piece.title = `${name}: ${Math.round(ms)} ms`;
+    piece.title = `${name}: ${shown} ms`;
     bar.append(piece);
     const number = document.createElement("span");
     number.className = `p-${name}`;
     number.title = name;
-    number.textContent = Math.round(ms);
+    number.textContent = shown;
     numbers.append(number);
   }
   item.append(head, bar, numbers);

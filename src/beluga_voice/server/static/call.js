@@ -18,7 +18,7 @@ export class Call extends EventTarget {
   }
 
   get dropped() {
-    return this.droppedFrames + this.playback.dropped + this.playback.gaps;
+    return this.droppedFrames + this.playback.dropped;
   }
 
   get hasMicrophone() {

@@ -9,6 +9,8 @@ before the limit, so that speech can begin.
 import re
 
 MAX_CHARACTERS = 240
+LOOK_BACK = 8
+"""Characters before a new piece that may belong to a mark which it completes."""
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n+")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|vs|etc|e\.g|i\.e|approx|inc|ltd|jr|sr|[a-z]|\d{1,2})\.$",
@@ -25,9 +27,11 @@ class Sentences:
 
     def feed(self, piece: str) -> list[str]:
         """The sentences that `piece` completes."""
+        # A mark counts once the space after it is there: the last character may be looked at again.
+        searched = max(len(self._text) - LOOK_BACK, 0)
         self._text += piece
         found: list[str] = []
-        start = searched = 0
+        start = 0
         while (end := _END.search(self._text, searched)) is not None:
             searched = end.end()
             if not _ABBREVIATION.search(self._text[start : end.end()]):
