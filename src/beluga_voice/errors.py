@@ -24,6 +24,7 @@ Every error says which operation failed (`op`), has a stable `code` for programs
 cause in `__cause__`. A message never holds a secret or a person's words.
 """
 
+import traceback
 from enum import StrEnum
 
 
@@ -216,3 +217,12 @@ class CallEnded(BelugaError):
     """The person is gone."""
 
     code = ErrorCode.CALL_ENDED
+
+
+def where(error: BaseException) -> str:
+    """What kind of error it is and where it came from, line by line, without its message.
+
+    For logs: the message of a foreign exception may hold a person's words or a secret.
+    """
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{type(error).__name__}\n{frames}".rstrip()

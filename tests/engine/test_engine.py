@@ -1,11 +1,12 @@
 """The engine keeps its promises whatever happens, in whatever order."""
 
 from dataclasses import dataclass, field
+from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beluga_voice.engine.effects import Emit, End, RunTool, Send, Silence
+from beluga_voice.engine.effects import End, RunTool, Send, Silence
 from beluga_voice.engine.engine import (
     Close,
     Engine,
@@ -38,6 +39,7 @@ from beluga_voice.events import (
     Role,
     Say,
     SessionEnded,
+    SessionEvent,
     SessionId,
     SessionState,
     SpeechStarted,
@@ -53,6 +55,7 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import Capabilities, TurnOwner
 
 RATE = 24000
+EVENTS = get_args(SessionEvent.__value__)
 
 
 @dataclass
@@ -99,11 +102,6 @@ class World:
     def perform(self):
         while self.engine.effects:
             match self.engine.effects.popleft():
-                case Emit(event=event):
-                    self.emitted.append(event)
-                    if isinstance(event, AgentResponseEnded):
-                        assert event.response_id not in self.settled
-                        self.settled[event.response_id] = event
                 case Send(command=command):
                     self.sent.append(command)
                 case Silence():
@@ -113,6 +111,11 @@ class World:
                     self.running.add(call_id)
                 case End():
                     self.is_over = True
+                case event if isinstance(event, EVENTS):
+                    self.emitted.append(event)
+                    if isinstance(event, AgentResponseEnded):
+                        assert event.response_id not in self.settled
+                        self.settled[event.response_id] = event
                 case _:
                     pass
 

@@ -26,7 +26,7 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Line
 from beluga_voice.server.access import Access
-from beluga_voice.server.app import Labels, create_app, listening
+from beluga_voice.server.app import Labels, create_app, listening, run
 from beluga_voice.session.happening import Happening
 
 
@@ -179,15 +179,30 @@ async def serving_program(*arguments: str, port: int = 0) -> tuple[asyncio.subpr
     return process, (await process.stdout.readline()).decode().strip()
 
 
-def on_loop(scenario: Callable[[], Coroutine[object, object, None]]) -> Callable[[], None]:
+type Scenario = Callable[[], Coroutine[object, object, None]]
+
+
+def on_loop(scenario: Scenario) -> Callable[[], None]:
     """Run an asynchronous test to its end, within 20 seconds."""
 
     @wraps(scenario)
-    def run() -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(20):
-                await scenario()
+    def once() -> None:
+        asyncio.run(_bounded(scenario))
 
-        asyncio.run(bounded())
+    return once
 
-    return run
+
+def on_each_loop(scenario: Scenario) -> Callable[[], None]:
+    """Run an asynchronous test on the standard loop, then on the one that servers run on."""
+
+    @wraps(scenario)
+    def twice() -> None:
+        asyncio.run(_bounded(scenario))
+        run(_bounded(scenario))
+
+    return twice
+
+
+async def _bounded(scenario: Scenario) -> None:
+    async with asyncio.timeout(20):
+        await scenario()

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import WSCloseCode, WSMsgType
-from scripted_session import ScriptedSession, Server, on_loop, serving
+from scripted_session import ScriptedSession, Server, on_each_loop, serving
 
 from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.errors import CallEnded, Rejected
@@ -76,7 +76,7 @@ async def assert_answers(server: Server) -> None:
     await session.is_closed.wait()
 
 
-@on_loop
+@on_each_loop
 async def test_a_whole_call() -> None:
     """Sound, text, orders and events travel both ways, and `stop` ends the call in order."""
     async with serving(limits=Limits(lead_ms=80)) as server:
@@ -117,7 +117,7 @@ async def test_a_whole_call() -> None:
         await session.is_closed.wait()
 
 
-@on_loop
+@on_each_loop
 async def test_sound_events_are_not_told_twice() -> None:
     """Sound goes out as binary messages only, never as an event."""
     async with serving() as server:
@@ -127,7 +127,7 @@ async def test_sound_events_are_not_told_twice() -> None:
         assert (await caller.receive_json())["event"]["type"] == "transcription"
 
 
-@on_loop
+@on_each_loop
 async def test_clear_overtakes_and_withdraws_sound() -> None:
     """A clear withdraws all sound that was not written, and comes before all that follows."""
     async with serving() as server:
@@ -140,7 +140,7 @@ async def test_clear_overtakes_and_withdraws_sound() -> None:
         assert await caller.receive_bytes() == b"\x02\x00" * 480
 
 
-@on_loop
+@on_each_loop
 async def test_the_session_can_hang_up() -> None:
     """`HangUp` writes what was sent before it, then closes the connection in order."""
     async with serving() as server:
@@ -154,7 +154,7 @@ async def test_the_session_can_hang_up() -> None:
             session.line.send(PlayAudio(pcm=b"\0\0"))
 
 
-@on_loop
+@on_each_loop
 async def test_a_session_that_ends_closes_the_connection() -> None:
     """When the session ends by itself its last event is delivered and the connection closed."""
     async with serving() as server:
@@ -165,7 +165,7 @@ async def test_a_session_that_ends_closes_the_connection() -> None:
         assert (code, reason) == (WSCloseCode.OK, "ended")
 
 
-@on_loop
+@on_each_loop
 async def test_malformed_messages_are_answered_and_the_call_goes_on() -> None:
     """Each malformed message is answered with its code, and the call goes on."""
     async with serving() as server:
@@ -190,7 +190,7 @@ async def test_malformed_messages_are_answered_and_the_call_goes_on() -> None:
         assert await session.received.get() == CallerAudio(pcm=b"\0" * 64 * 1024)
 
 
-@on_loop
+@on_each_loop
 async def test_sound_before_the_start_is_refused() -> None:
     """Sound before the start is answered with an error, no session is made, and others can call."""
     async with serving() as server:
@@ -203,7 +203,7 @@ async def test_sound_before_the_start_is_refused() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_a_connection_that_never_starts_is_closed() -> None:
     """A connection that says nothing is told so and closed when its time is over."""
     async with serving(limits=Limits(start_seconds=0.02)) as server:
@@ -213,7 +213,7 @@ async def test_a_connection_that_never_starts_is_closed() -> None:
         assert (code, reason) == (WSCloseCode.POLICY_VIOLATION, "start_timeout")
 
 
-@on_loop
+@on_each_loop
 async def test_an_idle_caller_is_closed() -> None:
     """A caller who sends nothing for long is told so, and their session ends."""
     async with serving(limits=Limits(idle_seconds=0.02)) as server:
@@ -224,7 +224,7 @@ async def test_an_idle_caller_is_closed() -> None:
         assert await session.received.get() == CallClosed(reason="idle")
 
 
-@on_loop
+@on_each_loop
 async def test_a_flood_ends_the_call() -> None:
     """A caller who sends messages too fast is told so, and the next caller is served."""
     async with serving() as server:
@@ -238,7 +238,7 @@ async def test_a_flood_ends_the_call() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_a_message_over_the_cap_ends_the_call() -> None:
     """A message one byte longer than the cap closes the call with 1009."""
     async with serving() as server:
@@ -250,7 +250,7 @@ async def test_a_message_over_the_cap_ends_the_call() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_a_huge_message_ends_the_call_only() -> None:
     """Ten megabytes in one message end that call; the next caller is served."""
     async with serving() as server:
@@ -262,7 +262,7 @@ async def test_a_huge_message_ends_the_call_only() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_a_caller_who_never_reads_is_cut_off() -> None:
     """When a caller does not read, the call ends after a bounded amount of waiting sound."""
     limits = Limits(outbox_audio_seconds=1, close_seconds=1)
@@ -278,7 +278,7 @@ async def test_a_caller_who_never_reads_is_cut_off() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_a_caller_who_vanishes_leaves_nothing() -> None:
     """A connection that breaks while the agent speaks ends its session and nothing else."""
     async with serving() as server:
@@ -297,7 +297,7 @@ async def test_a_caller_who_vanishes_leaves_nothing() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_a_session_that_does_not_end_is_ended() -> None:
     """A session that ignores the caller's leaving is closed when its time is over."""
 
@@ -312,7 +312,7 @@ async def test_a_session_that_does_not_end_is_ended() -> None:
         await session.is_closed.wait()
 
 
-@on_loop
+@on_each_loop
 async def test_one_caller_too_many() -> None:
     """When all lines are busy the next caller is told so, and is served when one is free."""
     async with serving(limits=Limits(max_sessions=1)) as server:
@@ -329,7 +329,7 @@ async def test_one_caller_too_many() -> None:
         await assert_answers(server)
 
 
-@on_loop
+@on_each_loop
 async def test_stopping_the_server_ends_calls_in_order() -> None:
     """A server that stops tells its callers, ends their sessions and closes with 1001."""
     async with aiohttp.ClientSession() as http:
@@ -346,7 +346,7 @@ async def test_stopping_the_server_ends_calls_in_order() -> None:
         assert session.is_closed.is_set()
 
 
-@on_loop
+@on_each_loop
 async def test_pings_are_answered() -> None:
     """A ping is answered with its own bytes."""
     async with serving() as server:
@@ -373,7 +373,7 @@ async def answer_of_a_broken_server(failure: Exception) -> tuple[list[Any], int 
         return messages, code
 
 
-@on_loop
+@on_each_loop
 async def test_a_session_that_cannot_be_made_is_explained() -> None:
     """An error of ours is told to the caller, who is closed with 1011; the server goes on."""
     failure = Rejected("the key has no quota", op="example")
@@ -388,7 +388,7 @@ def test_foreign_failures_are_not_quoted(caplog: pytest.LogCaptureFixture) -> No
     """What a foreign exception says is neither told nor logged, but its kind and place are."""
     caplog.set_level(logging.DEBUG)
 
-    @on_loop
+    @on_each_loop
     async def scenario() -> None:
         messages, code = await answer_of_a_broken_server(ValueError("my card number is 1234"))
         assert "1234" not in json.dumps(messages)
@@ -403,7 +403,7 @@ def test_words_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing that was said or typed is in the log, at any level."""
     caplog.set_level(logging.DEBUG)
 
-    @on_loop
+    @on_each_loop
     async def scenario() -> None:
         async with serving() as server:
             caller, session = await server.start()

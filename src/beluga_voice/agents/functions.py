@@ -21,14 +21,14 @@ class FunctionAgent:
         self._function = function
         self._takes_turn = _takes_turn(function)
 
-    async def respond(self, turn: AgentTurn, /) -> AsyncIterator[str]:
-        """Yield the pieces of the answer."""
+    def respond(self, turn: AgentTurn, /) -> AsyncIterator[str]:
+        """The pieces of the answer; a generator is handed on as it is."""
         answer = self._function(turn if self._takes_turn else turn.text)
-        if isinstance(answer, AsyncIterator):
-            async for piece in answer:
-                yield piece
-        else:
-            yield await answer
+        return answer if isinstance(answer, AsyncIterator) else _whole(answer)
+
+
+async def _whole(answer: Awaitable[str]) -> AsyncIterator[str]:
+    yield await answer
 
 
 def agent_of(given: Agent | AgentFunction) -> Agent:

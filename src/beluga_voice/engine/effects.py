@@ -1,4 +1,4 @@
-"""What the engine wants done."""
+"""What the engine wants done: the orders below, and a session event to tell the application."""
 
 from dataclasses import dataclass
 
@@ -80,13 +80,6 @@ class StopTool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Emit:
-    """Tell the application."""
-
-    event: SessionEvent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """End the session."""
 
@@ -105,6 +98,6 @@ type Effect = (
     | Replay
     | RunTool
     | StopTool
-    | Emit
     | End
+    | SessionEvent
 )

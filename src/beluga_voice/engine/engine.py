@@ -19,7 +19,6 @@ from beluga_voice.engine.deadlines import DeadAirSettings, Deadlines, Due, Rung
 from beluga_voice.engine.effects import (
     Connect,
     Effect,
-    Emit,
     End,
     Finish,
     Forget,
@@ -941,7 +940,7 @@ class Engine:
             self._do(Send(command=command))
 
     def _emit(self, event: SessionEvent) -> None:
-        self.effects.append(Emit(event=event))
+        self.effects.append(event)
 
     def _do(self, effect: Effect) -> None:
         self.effects.append(effect)

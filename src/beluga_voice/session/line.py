@@ -1,14 +1,37 @@
-"""A line to nobody: sound is only to be had from the session's events."""
+"""Lines that are not quite lines: one to nobody, and one that says when the person is gone."""
 
+from collections.abc import Callable
+
+from beluga_voice.errors import CallEnded
 from beluga_voice.events import CallCommand
-from beluga_voice.interfaces import LineOptions
+from beluga_voice.interfaces import Line, LineOptions
 
 
 class NoLine:
-    """Drops what it is sent, at the pace of a real line."""
+    """Drops what it is sent: sound is only to be had from the session's events."""
 
     def __init__(self, options: LineOptions) -> None:
         self.options = options
 
     def send(self, command: CallCommand, /) -> None:
         """Nobody listens here."""
+
+
+class GuardedLine:
+    """A line whose end is told once, as an event, instead of being raised at every command."""
+
+    def __init__(self, line: Line, on_gone: Callable[[str], None]) -> None:
+        self.options = line.options
+        self._line = line
+        self._on_gone = on_gone
+        self._is_gone = False
+
+    def send(self, command: CallCommand, /) -> None:
+        """Hand it on, while there is somebody."""
+        if self._is_gone:
+            return
+        try:
+            self._line.send(command)
+        except CallEnded as ended:
+            self._is_gone = True
+            self._on_gone(ended.message)

@@ -15,13 +15,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Self, assert_never
+from typing import Self
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.engine.effects import (
     Connect,
     Effect,
-    Emit,
     End,
     Finish,
     Forget,
@@ -55,9 +54,11 @@ from beluga_voice.errors import (
     Unreachable,
     Unsupported,
     WrongFormat,
+    where,
 )
 from beluga_voice.events import (
     AgentResponseAudio,
+    CallClosed,
     CallerAudio,
     CallerInterrupt,
     CallerText,
@@ -93,7 +94,7 @@ from beluga_voice.interfaces import (
 )
 from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
-from beluga_voice.session.line import NoLine
+from beluga_voice.session.line import GuardedLine, NoLine
 from beluga_voice.session.metrics import Meter, SessionMetrics
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
 from beluga_voice.session.tools import run_tool, tools_of
@@ -214,7 +215,7 @@ class Session:
         self._link_over = asyncio.Event()
         self._speaker = Speaker(
             loop=self._loop,
-            line=self._line,
+            line=GuardedLine(self._line, lambda reason: self._step(CallClosed(reason=reason))),
             rate=self._output_rate,
             on_sent=self._on_sent,
             on_wake=self._speak,
@@ -409,8 +410,6 @@ class Session:
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case Emit():
-                self._publish(effect.event)
             case Finish():
                 self._speaker.finish(effect.response_id)
             case Send():
@@ -440,7 +439,7 @@ class Session:
             case End():
                 self._finish(effect.message)
             case _:
-                assert_never(effect)
+                self._publish(effect)
 
     def _arm(self) -> None:
         """Wake up when the engine wants to."""
@@ -470,7 +469,7 @@ class Session:
 
     def _break(self, error: Exception) -> None:
         """A defect of ours: end this session, and let all others live."""
-        log.exception("session %s ended by a defect", self.id)
+        log.error("session %s ended by a defect: %s", self.id, where(error))
         if self._crash is None:
             self._crash = error
             self._inbox.clear()
@@ -550,7 +549,7 @@ class Session:
         except BelugaError as error:
             self._lose(error, is_open=is_open)
         except Exception as error:
-            log.exception("the provider %s failed", self._provider.name)
+            log.error("the provider %s failed: %s", self._provider.name, where(error))
             message = f"{self._provider.name} failed: {type(error).__name__}"
             self._lose(ProviderError(message, op="connect"), is_open=is_open, cause=error)
         finally:
@@ -560,8 +559,9 @@ class Session:
                     await stack.aclose()
             except TimeoutError:
                 log.warning("%s did not close within %g s", self._provider.name, CLOSE_SECONDS)
-            except Exception:
-                log.exception("the provider %s failed while closing", self._provider.name)
+            except Exception as error:
+                name = self._provider.name
+                log.error("the provider %s failed while closing: %s", name, where(error))
 
     def _lose(
         self, error: BelugaError, *, is_open: bool, cause: BaseException | None = None
@@ -575,12 +575,12 @@ class Session:
 
     def _hear_service(self, event: S2sEvent) -> None:
         """An event of the service; called by its link."""
-        if isinstance(event, LinkClosed):
+        if type(event) is LinkClosed:
             if self._link is None:
                 return
             self._link = None
             self._link_over.set()
-        elif isinstance(event, ResponseAudio) and self._from_service is not None:
+        elif self._from_service is not None and isinstance(event, ResponseAudio):
             event = replace(event, pcm=self._from_service.feed(event.pcm))
         self._step(event)
 
@@ -644,8 +644,8 @@ class Session:
         for observer in self._observers:
             try:
                 observer.observe(event, at=at)
-            except Exception:
-                log.exception("an observer failed")
+            except Exception as error:
+                log.error("an observer failed: %s", where(error))
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
 

@@ -173,7 +173,7 @@ class WebSocketCarrier:
         )
         await websocket.prepare(request)
         transport = request.transport
-        if isinstance(transport, asyncio.WriteTransport):
+        if transport is not None:
             transport.set_write_buffer_limits(high=_TRANSPORT_BYTES)
         call = _Call(websocket, self._make_session, limits)
         if refusal := self._refusal():
@@ -194,7 +194,7 @@ class WebSocketCarrier:
             self._calls.discard(call)
             if not self._calls:
                 self._is_quiet.set()
-            if isinstance(transport, asyncio.WriteTransport) and not transport.is_closing():
+            if transport is not None and not transport.is_closing():
                 transport.abort()
         return websocket
 

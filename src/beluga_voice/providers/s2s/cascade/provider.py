@@ -11,11 +11,11 @@ then a response counts as heard, because no agent is asked again while it sounds
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
-from beluga_voice.errors import BelugaError, ToolFailed
+from beluga_voice.errors import BelugaError, ToolFailed, where
 from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
@@ -136,6 +136,16 @@ class Cascade:
         )
 
     @asynccontextmanager
+    async def warm(self) -> AsyncIterator[None]:
+        """Keep what its parts load (models, processes) for as long as the context lasts."""
+        async with AsyncExitStack() as stack:
+            for part in (self._stt, self._tts):
+                warm = getattr(part, "warm", None)
+                if warm is not None:
+                    await stack.enter_async_context(warm())
+            yield
+
+    @asynccontextmanager
     async def connect(self, options: S2sOptions, /) -> "AsyncIterator[CascadeLink]":
         """Open both services; the link is lost when one of them is."""
         stt_options = replace(
@@ -172,11 +182,27 @@ class Cascade:
                 link.close()
 
 
-@dataclass(slots=True, eq=False)
 class _Said:
-    """A place in the history."""
+    """A place in the history; a response's grows while it is made."""
 
-    item: HistoryItem
+    __slots__ = ("_item", "_pieces")
+
+    def __init__(self, item: HistoryItem | None = None) -> None:
+        self._item = item
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """More words of the response."""
+        self._pieces.append(piece)
+
+    def settle(self, item: HistoryItem) -> None:
+        """This is what it was."""
+        self._item = item
+
+    @property
+    def item(self) -> HistoryItem:
+        """What it is so far."""
+        return self._item or Message(role=Role.AGENT, text="".join(self._pieces))
 
 
 @dataclass(slots=True)
@@ -260,10 +286,8 @@ class CascadeLink:
         """What was said, as heard so far."""
         return [said.item for said in self._history]
 
-    def _note(self, item: HistoryItem) -> _Said:
-        said = _Said(item)
-        self._history.append(said)
-        return said
+    def _note(self, item: HistoryItem) -> None:
+        self._history.append(_Said(item))
 
     # ── the link ────────────────────────────────────────────────────────────────────────────
 
@@ -411,7 +435,7 @@ class CascadeLink:
         """Speak the agent's answer, sentence by sentence."""
         sentences = Sentences()
         try:
-            async with aclosing(_closable(self._agent.respond(turn))) as pieces:
+            async with _closing(self._agent.respond(turn)) as pieces:
                 async for piece in pieces:
                     if not piece:
                         continue
@@ -423,7 +447,7 @@ class CascadeLink:
         except BelugaError as error:
             self._fail(making, str(error))
         except Exception as error:
-            log.exception("the agent failed")
+            log.error("the agent failed: %s", where(error))
             self._fail(making, f"the agent failed: {type(error).__name__}")
         else:
             self._finish_text(making)
@@ -431,13 +455,12 @@ class CascadeLink:
     def _told(self, making: _Response, piece: str) -> None:
         """More words of a response: to the session, and into the history."""
         if making.said is None:
-            making.said = self._note(Message(role=Role.AGENT, text=piece))
+            making.said = _Said()
+            self._history.append(making.said)
             self._spoken[making.id] = making.said
             while len(self._spoken) > REMEMBERED:
                 del self._spoken[next(iter(self._spoken))]
-        elif isinstance(making.said.item, Message):
-            text = making.said.item.text + piece
-            making.said.item = Message(role=Role.AGENT, text=text)
+        making.said.add(piece)
         stage = TextStage.PLANNED if self._has_word_times else TextStage.SPOKEN
         self._feed.put(ResponseText(response_id=making.id, delta=piece, stage=stage))
 
@@ -511,7 +534,7 @@ class CascadeLink:
             )
         said = self._spoken.pop(command.response_id, None)
         if said is not None and command.heard_text:
-            said.item = Message(role=Role.AGENT, text=command.heard_text, is_cut=True)
+            said.settle(Message(role=Role.AGENT, text=command.heard_text, is_cut=True))
         elif said is not None:
             self._history.remove(said)
 
@@ -562,12 +585,11 @@ class CascadeLink:
         self._feed.close()
 
 
-async def _closable(pieces: AsyncIterator[str]) -> AsyncGenerator[str]:
-    """An agent's answer as a generator, so that it is closed however it is left."""
+@asynccontextmanager
+async def _closing(pieces: AsyncIterator[str]) -> AsyncIterator[AsyncIterator[str]]:
+    """An agent's answer, closed however it is left, if it can be."""
     try:
-        async for piece in pieces:
-            yield piece
+        yield pieces
     finally:
-        close = getattr(pieces, "aclose", None)
-        if close is not None:
-            await close()
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()

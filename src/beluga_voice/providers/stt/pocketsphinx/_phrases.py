@@ -13,6 +13,9 @@ from collections.abc import Iterable, Sequence
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+")
 _KEPT = 0.5
 """The share of probability that stays with what was seen."""
+_ALONE = 0.002
+"""The share of all words of the language that is given to those of the phrases out of their place.
+The rest is nobody's. Were it 1, any speech would pass for a few short words of a few phrases."""
 _NEVER = -99.0
 
 _ONES = (
@@ -64,7 +67,7 @@ def arpa(sentences: Iterable[Sequence[str]]) -> str:
     backoffs: dict[tuple[str, ...], float] = {}
     for order, histories in enumerate(counts):
         for history, following in histories.items():
-            kept = _KEPT if order else 1.0
+            kept = _KEPT if order else _ALONE
             total = sum(following.values())
             seen = lower = 0.0
             for word, count in following.items():

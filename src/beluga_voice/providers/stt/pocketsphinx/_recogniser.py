@@ -22,8 +22,9 @@ from beluga_voice.providers.stt.pocketsphinx._wire import Word
 RATE = 16000
 _SAMPLES_PER_FRAME = RATE // 100
 _VARIANT = re.compile(r"\(\d+\)$")
-_LONGEST_SAMPLES = 40 * RATE
-"""Where the decoders start afresh within an utterance, to bound memory and the final work."""
+_FIRST_MEANS = "45.4,-0.1,2.6,10.8,-6.9,1.0,-3.1,-4.4,-1.7,-1.8,4.4,-1.5,2.7"
+"""Cepstral means to begin with: the average after five voices, one of them natural. The decoder
+adapts to a voice only after an utterance, so these decide how well the first one goes."""
 
 
 class _Segment(Protocol):
@@ -90,13 +91,18 @@ def decoder_for(
 class Recogniser:
     """One person's utterances, one after the other.
 
-    `bias` is how much likelier the general explanation must be to beat the phrases, in natural
+    `bias` is how much likelier the phrases must be than the general explanation, in natural
     logarithms of the decoders' scaled score for each second of sound; negative favours phrases.
+    After `longest_samples` the decoders start afresh within the utterance, to bound memory and
+    the final work; what they found is kept.
     """
 
-    def __init__(self, general: Decoder, phrases: Decoder | None, *, bias: float) -> None:
+    def __init__(
+        self, general: Decoder, phrases: Decoder | None, *, bias: float, longest_samples: int
+    ) -> None:
         self._decoders = (general,) if phrases is None else (general, phrases)
         self._bias = bias
+        self._longest_samples = longest_samples
         self._carried: list[Word] = []
         self._carried_samples = 0
         self._samples = 0
@@ -104,7 +110,7 @@ class Recogniser:
 
     def hear(self, pcm: bytes) -> None:
         """Add sound to the utterance; the first sound begins it."""
-        if self._samples >= _LONGEST_SAMPLES:
+        if self._samples >= self._longest_samples:
             self._carried += self._finished()
             self._carried_samples += self._samples
             self._samples = 0

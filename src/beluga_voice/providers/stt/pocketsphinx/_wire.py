@@ -8,6 +8,7 @@ class Open(msgspec.Struct, tag="open", frozen=True):
 
     phrases: tuple[str, ...]
     bias: float
+    longest_samples: int
     interim_samples: int
     """How often to look for new words; 0 is never."""
 

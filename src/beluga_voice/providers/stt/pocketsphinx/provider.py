@@ -211,12 +211,13 @@ def _final(answer: wire.Finished) -> Transcript:
 class Pocketsphinx:
     """English speech into text, in worker processes on this machine.
 
-    * `phrase_bias`: by how much the general model's explanation of the sound must beat the
-      phrases', in the decoder's logarithmic score for each second of sound. Raise it and less is
+    * `phrase_bias`: by how much the phrases' explanation of the sound must beat the general
+      model's, in the decoder's logarithmic score for each second of sound. Raise it and less is
       taken for a phrase.
     * `interim_milliseconds`: sound between two looks for new words.
     * `beam`: hypotheses less likely than the best by this factor are given up (1e-48 is the
       model's own; nearer to 1 is faster and worse).
+    * `segment_seconds`: in a longer utterance the decoder starts afresh, keeping what it found.
     * `max_waiting_seconds`: sound that may wait for a slow decoder before the oldest is dropped.
     * `start_seconds`: how long starting may take.
 
@@ -236,15 +237,17 @@ class Pocketsphinx:
     def __init__(
         self,
         *,
-        phrase_bias: float = 0.02,
+        phrase_bias: float = 0.05,
         interim_milliseconds: int = 200,
         beam: float = 1e-48,
+        segment_seconds: float = 40.0,
         max_waiting_seconds: float = 30.0,
         start_seconds: float = 20.0,
     ) -> None:
         self._phrase_bias = phrase_bias
         self._interim_samples = interim_milliseconds * _FORMAT.rate // 1000
         self._settings = msgspec.json.encode({"beam": beam}).decode()
+        self._longest_samples = int(segment_seconds * _FORMAT.rate)
         self._max_waiting_samples = int(max_waiting_seconds * _FORMAT.rate)
         self._start_seconds = start_seconds
 
@@ -262,6 +265,7 @@ class Pocketsphinx:
         request = wire.Open(
             phrases=options.phrases,
             bias=self._phrase_bias,
+            longest_samples=self._longest_samples,
             interim_samples=self._interim_samples if options.wants_interim else 0,
         )
         async with open_worker(

@@ -9,6 +9,7 @@ import msgspec
 
 from beluga_voice.providers.stt.pocketsphinx import _wire as wire
 from beluga_voice.providers.stt.pocketsphinx._recogniser import (
+    RATE,
     Decoder,
     Recogniser,
     decoder_for,
@@ -29,7 +30,7 @@ def load() -> Callable[[Line], None]:
 
 def listen(line: Line, general: Decoder, settings: dict[str, float]) -> None:
     """Answer one link's requests until it ends."""
-    recogniser = Recogniser(general, None, bias=0.0)
+    recogniser = Recogniser(general, None, bias=0.0, longest_samples=RATE)
     interim_samples = unseen = 0
     shown = ""
     while True:
@@ -38,7 +39,9 @@ def listen(line: Line, general: Decoder, settings: dict[str, float]) -> None:
         match request:
             case wire.Open():
                 phrases, guessed = decoder_for(request.phrases, general, settings)
-                recogniser = Recogniser(general, phrases, bias=request.bias)
+                recogniser = Recogniser(
+                    general, phrases, bias=request.bias, longest_samples=request.longest_samples
+                )
                 interim_samples = request.interim_samples
                 answer = wire.Opened(pid=os.getpid(), guessed=guessed)
             case wire.Hear(pcm=pcm):

@@ -89,9 +89,9 @@ class Library:
 
     def _called(
         self,
-        sound: "ctypes._Pointer[ctypes.c_short]",
+        sound: "ctypes._Pointer[ctypes.c_short]",  # pyright: ignore[reportPrivateUsage]  (no other name)
         count: int,
-        events: "ctypes._Pointer[_Event]",
+        events: "ctypes._Pointer[_Event]",  # pyright: ignore[reportPrivateUsage]  (no other name)
     ) -> int:
         if not sound:
             return 0
