@@ -13,6 +13,7 @@ from beluga_voice.events import HistoryItem
 from beluga_voice.interfaces import (
     Agent,
     Line,
+    MemoryStore,
     NoiseReducer,
     Observer,
     S2sOptions,
@@ -40,7 +41,8 @@ class VoiceSession(Session):
 
     Without anything, it is the embedded defaults and the built-in agent. A part is a name
     (`stt="deepgram:nova-3"`) or a provider; an agent is an async function or generator that is
-    given the person's words.
+    given the person's words. `memory` keeps what was said under `memory_key`, say the caller's
+    number, and what it has kept there takes the place of `history`.
 
         async with VoiceSession(agent=my_agent, line=my_line) as session:
             async for happening in session.events():
@@ -69,6 +71,8 @@ class VoiceSession(Session):
         observers: Sequence[Observer] = (),
         voice_settings: VoiceSettings | None = None,
         settings: EngineSettings | None = None,
+        memory: MemoryStore | None = None,
+        memory_key: str | None = None,
         session_id: str | None = None,
     ) -> None:
         if s2s is not None and (stt is not None or tts is not None or agent is not None):
@@ -98,6 +102,8 @@ class VoiceSession(Session):
             tools=tools,
             observers=observers,
             greeting=greeting,
+            memory=memory,
+            memory_key=memory_key,
             session_id=session_id,
         )
 

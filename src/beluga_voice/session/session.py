@@ -4,7 +4,7 @@ How it works. Whatever happens, in whichever task, ends in `_step`, which is a p
 waits: it gives the event to the engine and performs the effects. Sound from the line goes through
 the ears and straight to the service's link; sound from the service through the speaker to the line.
 A session that listens owns one task, which holds the link to the service open; a tool that runs has
-one more. Timers are timers, not tasks.
+one more, and so has a memory. Timers are timers, not tasks.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -58,6 +59,7 @@ from beluga_voice.errors import (
 )
 from beluga_voice.events import (
     AgentResponseAudio,
+    AgentResponseEnded,
     CallClosed,
     CallerAudio,
     CallerInterrupt,
@@ -82,6 +84,7 @@ from beluga_voice.interfaces import (
     Faithfulness,
     Line,
     LineOptions,
+    MemoryStore,
     NoiseReducer,
     Observer,
     S2sLink,
@@ -94,6 +97,7 @@ from beluga_voice.interfaces import (
 )
 from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
+from beluga_voice.session.keeper import Keeper
 from beluga_voice.session.line import GuardedLine, NoLine
 from beluga_voice.session.metrics import Meter, SessionMetrics
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
@@ -117,6 +121,11 @@ class Session:
 
     An async context manager: entering connects, and raises what kept it from connecting; leaving
     closes, and leaves no task, timer or link behind. All methods are for the event loop's thread.
+
+    With a `memory`, what was heard is kept under `memory_key`, after each response and at the end.
+    What is already kept there when the session is entered takes the place of `options.history`. A
+    memory that fails or hangs is logged; it delays the beginning by at most two seconds, and the
+    end likewise.
     """
 
     def __init__(
@@ -132,8 +141,12 @@ class Session:
         tools: Sequence[Tool | ToolFunction] = (),
         observers: Sequence[Observer] = (),
         greeting: str = "",
+        memory: MemoryStore | None = None,
+        memory_key: str | None = None,
         session_id: str | None = None,
     ) -> None:
+        if (memory is None) != (memory_key is None):
+            raise ConfigurationError("give both memory and memory_key, or neither", op="session")
         self.id = SessionId(session_id or uuid.uuid4().hex)
         self._provider = provider
         self._line = line or NoLine(LineOptions())
@@ -174,7 +187,9 @@ class Session:
             reducer=reducer,
         )
         self._make_converters(source, target)
-        self._engine = Engine(
+        # Made again with what is remembered, when the session is entered.
+        self._make_engine = partial(
+            Engine,
             session_id=self.id,
             provider=provider.name,
             capabilities=capabilities,
@@ -183,8 +198,11 @@ class Session:
             output_rate=target.rate,
             line_rate=rates.output_rate,
             settings=settings or EngineSettings(),
-            history=options.history,
         )
+        self._engine = self._make_engine(history=options.history)
+        self._keeper: Keeper | None = None
+        if memory is not None and memory_key is not None:
+            self._keeper = Keeper(memory, memory_key)
         self._inbox: deque[Happened] = deque()
         self._is_stepping = False
         self._is_forwarding = False
@@ -206,8 +224,11 @@ class Session:
     # ── life ────────────────────────────────────────────────────────────────────────────────
 
     async def __aenter__(self) -> Self:
+        remembered = () if self._keeper is None else await self._keeper.load()
         if self._group is not None:
             raise Misuse("a session is entered once", op="session")
+        if remembered:
+            self._engine = self._make_engine(history=remembered)
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -222,6 +243,9 @@ class Session:
         )
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
+        if self._keeper is not None:
+            name = f"beluga-voice memory {self.id}"
+            self._group.create_task(self._keeper.run(), name=name)
         try:
             self._engine.start(self._began)
             self._settle()
@@ -630,6 +654,8 @@ class Session:
 
     def _publish(self, event: SessionEvent) -> None:
         self._meter.count(event)
+        if self._keeper is not None and isinstance(event, AgentResponseEnded):
+            self._keeper.save(self._engine.history)
         sequence = self._sequence
         self._sequence = sequence + 1
         if self._unread is None and not self._readers and not self._observers:
@@ -660,6 +686,9 @@ class Session:
         """The engine is done: release everything that waits for something."""
         self._speaker.stop()
         self._link_over.set()
+        if self._keeper is not None:
+            self._keeper.save(self._engine.history)
+            self._keeper.close()
         if not self._opened.done():
             error = self._failure or AlreadyClosed(message or "closed", op="session")
             self._opened.set_exception(error)

@@ -1,0 +1,60 @@
+"""The look of the pictures: light, labelled, to be read at the width of a page."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+OURS = "#1f6f8b"
+FLOOR = "#9aa5ad"
+THIRD = "#e09f3e"
+FOURTH = "#8d5a97"
+LIMIT = "#b23a48"
+
+_STYLE = {
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "axes.edgecolor": "#c8cdd0",
+    "axes.labelcolor": "#333333",
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8ebed",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "font.size": 9.5,
+    "legend.frameon": False,
+}
+
+
+def canvas(
+    columns: int = 1, *, rows: int = 1, width: float = 8.0, height: float = 3.6
+) -> tuple[Figure, list[Axes]]:
+    """A figure with axes side by side, in our style."""
+    plt.rcParams.update(_STYLE)
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    return figure, [one for row in axes for one in row]
+
+
+def save(figure: Figure, path: Path, *, caption: str) -> None:
+    """Write a figure with a line below it that says where it was measured."""
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.text(0.01, 0.01, caption, fontsize=7.5, color="#777777")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def label_bars(axes: Axes, *, form: str = "{:.3g}") -> None:
+    """Write each bar's length at its end, and leave room for it."""
+    for container in axes.containers:
+        axes.bar_label(container, fmt=form.format, padding=3, fontsize=8.5, color="#333333")  # type: ignore[arg-type]
+    axes.margins(x=0.15)
