@@ -7,6 +7,7 @@ line. Turns of the floor alternate with ours in the same loop, so both meet the 
 
 import argparse
 import asyncio
+from pathlib import Path
 from statistics import fmean
 from time import perf_counter
 
@@ -143,23 +144,23 @@ async def _turn(session: Session | FloorSession, marks: Marks) -> dict[str, floa
     return {"began": began, **marks.times}
 
 
-def draw(result: Result, path: str) -> None:
+def draw(result: Result, path: Path) -> None:
     """The distribution of both, and our stages."""
     figure, (left, right) = canvas(2, width=9.5)
     for name, key, colour in (
         ("bare asyncio floor", "floor_ms", FLOOR),
         ("beluga-voice", "beluga_ms", OURS),
     ):
-        values = sorted(result.series[key])  # type: ignore[call-overload]
+        values = sorted(result.series[key])
         shares = [100 * (at + 1) / len(values) for at in range(len(values))]
         left.plot(values, shares, color=colour, label=name, linewidth=2)
     left.set(xlabel="end of speech to first sound, ms", ylabel="turns, %", ylim=(0, 100))
     left.set_xlim(left=0)
     left.legend(loc="lower right")
     left.set_title("Time added to each turn")
-    labels = [str(row[0]) for row in result.series["stages"]]  # type: ignore[attr-defined]
+    labels = [str(row[0]) for row in result.series["stages"]]
     for offset, column, colour in ((-0.2, 1, OURS), (0.2, 2, FLOOR)):
-        lengths = [row[column] * 1000 for row in result.series["stages"]]  # type: ignore[attr-defined]
+        lengths = [row[column] * 1000 for row in result.series["stages"]]
         right.barh([at + offset for at in range(len(labels))], lengths, height=0.38, color=colour)
     right.set_yticks(range(len(labels)), labels)
     right.invert_yaxis()

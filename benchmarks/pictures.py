@@ -8,7 +8,10 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
+
+from benchmarks.results import Result
 
 OURS = "#1f6f8b"
 FLOOR = "#9aa5ad"
@@ -45,16 +48,22 @@ def canvas(
     return figure, [one for row in axes for one in row]
 
 
-def save(figure: Figure, path: Path, *, caption: str) -> None:
+def save(figure: Figure, path: Path, result: Result) -> None:
     """Write a figure with a line below it that says where it was measured."""
-    figure.tight_layout(rect=(0, 0.04, 1, 1))
-    figure.text(0.01, 0.01, caption, fontsize=7.5, color="#777777")
+    load = result.load_average[0]
+    caption = (
+        f"{result.date[:10]} · Python {result.python} · {result.cpu_count} × {result.cpu} · "
+        f"load {load:g} at the end"
+    )
+    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    figure.text(0.01, 0.012, caption, fontsize=7.5, color="#777777")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
-def label_bars(axes: Axes, *, form: str = "{:.3g}") -> None:
+def label_bars(axes: Axes, form: str = "%.3g", *, margin: float = 0.15) -> None:
     """Write each bar's length at its end, and leave room for it."""
     for container in axes.containers:
-        axes.bar_label(container, fmt=form.format, padding=3, fontsize=8.5, color="#333333")  # type: ignore[arg-type]
-    axes.margins(x=0.15)
+        if isinstance(container, BarContainer):
+            axes.bar_label(container, fmt=form, padding=3, fontsize=8.5, color="#333333")
+    axes.margins(x=margin)

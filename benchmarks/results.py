@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -44,7 +45,7 @@ class Result:
     what: str
     numbers: dict[str, Number]
     tables: list[Table]
-    series: dict[str, object] = field(default_factory=dict[str, object])
+    series: dict[str, Any] = field(default_factory=dict[str, Any])
     notes: list[str] = field(default_factory=list[str])
     command: str = field(
         default_factory=lambda: shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])

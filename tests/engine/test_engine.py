@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beluga_voice.engine.effects import End, RunTool, Send, Silence
-from beluga_voice.engine.engine import (
+from beluga_voice.engine.engine import Engine, EngineSettings
+from beluga_voice.engine.happened import (
     Close,
-    Engine,
-    EngineSettings,
     LinkOpened,
     ToolFinished,
 )

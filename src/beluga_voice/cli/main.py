@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return USAGE
     try:
+        _fill_in(options)
         return _run(options)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -50,9 +51,36 @@ def _run(options: argparse.Namespace) -> int:
     return serve(options)
 
 
+def _fill_in(options: argparse.Namespace) -> None:
+    """Take from the settings what was not asked for."""
+    from beluga_voice import config
+
+    settings = config.read()
+    found = {
+        "agent": settings.agent,
+        "stt": settings.stt,
+        "tts": settings.tts,
+        "vad": settings.vad,
+        "voice": settings.voice,
+        "greeting": settings.greeting,
+        "phrase": list(settings.phrases),
+        "host": settings.host,
+        "port": settings.port,
+        "max_sessions": settings.max_sessions,
+        "allow_origin": list(settings.allow_origins),
+        "token": settings.token.get_secret_value() if settings.token else None,
+    }
+    for name, value in found.items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="beluga-voice", description="Real-time voice agents that never go silent."
+        prog="beluga-voice",
+        description="Real-time voice agents that never go silent.",
+        epilog="What is not given is taken from BELUGA_VOICE_... in the environment, then from "
+        "beluga-voice.yaml.",
     )
     parser.add_argument("--version", action="version", version=f"beluga-voice {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -82,14 +110,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a page to talk to, and a websocket for programs",
         description="Serve a page to talk to, and a websocket for programs.",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    serve.add_argument("--port", type=int, default=8080, help="default: %(default)s")
-    serve.add_argument(
-        "--max-sessions", type=int, default=100, metavar="N", help="default: %(default)s"
-    )
-    serve.add_argument(
-        "--allow-origin", action="append", default=[], metavar="ORIGIN", help="a page of yours"
-    )
+    serve.add_argument("--host", help="default: 127.0.0.1")
+    serve.add_argument("--port", type=int, help="default: 8080")
+    serve.add_argument("--max-sessions", type=int, metavar="N", help="default: 100")
+    serve.add_argument("--allow-origin", action="append", metavar="ORIGIN", help="a page of yours")
     _add_parts(serve)
     return parser
 
@@ -103,11 +127,10 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tts", metavar="NAME", help="text-to-speech; default: espeak")
     command.add_argument("--vad", metavar="NAME", help="voice detector; default: silero")
     command.add_argument("--voice", metavar="NAME", help="the voice, by the service's name for it")
-    command.add_argument("--greeting", default="", metavar="TEXT", help="what the agent says first")
+    command.add_argument("--greeting", metavar="TEXT", help="what the agent says first")
     command.add_argument(
         "--phrase",
         action="append",
-        default=[],
         metavar="TEXT",
         help="a likely sentence, to be recognised better; may be repeated",
     )

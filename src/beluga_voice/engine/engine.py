@@ -30,7 +30,15 @@ from beluga_voice.engine.effects import (
     StopTool,
     Tone,
 )
+from beluga_voice.engine.happened import (
+    Close,
+    Happened,
+    LinkFailed,
+    LinkOpened,
+    ToolFinished,
+)
 from beluga_voice.engine.history import History
+from beluga_voice.engine.latency import Marks
 from beluga_voice.engine.link import (
     Connection,
     ConnectionInput,
@@ -81,7 +89,6 @@ from beluga_voice.events import (
     ResponseStatus,
     ResponseText,
     ResumptionChanged,
-    S2sEvent,
     Say,
     SendText,
     ServiceFailed,
@@ -97,12 +104,10 @@ from beluga_voice.events import (
     TalkKey,
     TextStage,
     ToolCalled,
-    ToolCallId,
     ToolCallWithdrawn,
     ToolResult,
     ToolUse,
     Transcription,
-    TurnMeasured,
     Update,
     UsageReported,
     UserSpeechEnded,
@@ -138,40 +143,6 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOpened:
-    """The driver connected to the service."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkFailed:
-    """The driver could not connect."""
-
-    error: BelugaError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFinished:
-    """A tool gave its result."""
-
-    call_id: ToolCallId
-    output: str
-    is_error: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
-    """The application ends the session."""
-
-    reason: EndReason = "closed"
-    message: str = ""
-
-
-type DriverEvent = LinkOpened | LinkFailed | ToolFinished | Close
-type CallerEvent = CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
-type Happened = S2sEvent | CallerEvent | VoiceStarted | VoiceStopped | Say | Update | DriverEvent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """How a conversation behaves."""
 
@@ -179,17 +150,6 @@ class EngineSettings:
     dead_air: DeadAirSettings = field(default_factory=DeadAirSettings)
     reconnect: ReconnectSettings = field(default_factory=ReconnectSettings)
     history_limit: int = 200
-
-
-@dataclass(slots=True)
-class _Marks:
-    """When the parts of a turn happened, in seconds; `None` while unknown."""
-
-    voice_ended: float
-    decided: float | None = None
-    words: float | None = None
-    text: float | None = None
-    audio: float | None = None
 
 
 class Engine:
@@ -231,7 +191,7 @@ class Engine:
         self._push_to_talk = False
         self._awaits_words = False
         self._rung: Rung | None = None
-        self._marks: _Marks | None = None
+        self._marks: Marks | None = None
         self._owes_answer = False
         self._keys = ""
         self._written = 0
@@ -356,8 +316,8 @@ class Engine:
         if response is None or response.status is not None:
             return False
         response.generated += samples
-        if self._marks is not None and self._marks.audio is None:
-            self._marks.audio = now
+        if self._marks is not None:
+            self._marks.note_audio(now)
         return True
 
     def broken(self, message: str) -> None:
@@ -443,7 +403,7 @@ class Engine:
                 self._do(Forget())
             self._emit(UserSpeechEnded(was_ignored=True))
             return
-        self._marks = _Marks(voice_ended=ended)
+        self._marks = Marks(voice_ended=ended)
         due = ended + self._settings.turns.end_silence_ms / 1000
         if self._owner is not TurnOwner.FRAMEWORK:
             return
@@ -459,7 +419,7 @@ class Engine:
             return
         self._take(Turn.OVER)
         if self._marks is None:
-            self._marks = _Marks(voice_ended=now)
+            self._marks = Marks(voice_ended=now)
         self._marks.decided = now
         self._awaits_words = True
         if self._owner is TurnOwner.FRAMEWORK:
@@ -528,7 +488,7 @@ class Engine:
         self._history.say(text)
         self._emit(Transcription(utterance_id=utterance_id, text=text, is_final=True))
         self._send(SendText(text=text))
-        self._marks = _Marks(voice_ended=now, decided=now, words=now)
+        self._marks = Marks(voice_ended=now, decided=now, words=now)
         self._ask(now)
 
     def _ask(self, now: float) -> None:
@@ -586,8 +546,8 @@ class Engine:
         response = self._playback.get(event.response_id)
         if response is None:
             return
-        if self._marks is not None and self._marks.text is None:
-            self._marks.text = now
+        if self._marks is not None:
+            self._marks.note_text(now)
         planned(response, event)
         if event.stage is TextStage.PLANNED or not response.planned:
             self._emit(AgentResponseText(response_id=event.response_id, delta=event.delta))
@@ -718,8 +678,8 @@ class Engine:
             self._history.transcribe(event.utterance_id, event.text)
             self._do(Forget())
             self._awaits_words = False
-            if self._marks is not None and self._marks.words is None:
-                self._marks.words = now
+            if self._marks is not None:
+                self._marks.note_words(now)
         self._emit(
             Transcription(utterance_id=event.utterance_id, text=event.text, is_final=event.is_final)
         )
@@ -776,27 +736,8 @@ class Engine:
     def _measure(self, response: Response, now: float) -> None:
         """Say where the time of this turn went."""
         marks, self._marks = self._marks, None
-        if marks is None or response.origin is ResponseOrigin.SAID:
-            return
-        parts: list[float | None] = []
-        last = marks.voice_ended
-        for mark in (marks.decided, marks.words, marks.text, marks.audio, now):
-            if mark is None or mark < last:
-                parts.append(None)
-            else:
-                parts.append(round((mark - last) * 1000, 3))
-                last = mark
-        self._emit(
-            TurnMeasured(
-                response_id=response.id,
-                total_ms=round((now - marks.voice_ended) * 1000, 3),
-                endpointing_ms=parts[0],
-                transcription_ms=parts[1],
-                thinking_ms=parts[2],
-                synthesis_ms=parts[3],
-                delivery_ms=parts[4],
-            )
-        )
+        if marks is not None and response.origin is not ResponseOrigin.SAID:
+            self._emit(marks.measured(response.id, now))
 
     # ── the link ────────────────────────────────────────────────────────────────────────────
 

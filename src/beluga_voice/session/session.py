@@ -33,10 +33,9 @@ from beluga_voice.engine.effects import (
     StopTool,
     Tone,
 )
-from beluga_voice.engine.engine import (
+from beluga_voice.engine.engine import Engine, EngineSettings
+from beluga_voice.engine.happened import (
     Close,
-    Engine,
-    EngineSettings,
     Happened,
     LinkFailed,
     LinkOpened,
