@@ -17,7 +17,7 @@ that are unknown are errors, because a setting with a slip in its name would be 
 import json
 import os
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -151,7 +151,10 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} should hold lines like 'port: 8081'", op="config")
-    return {str(key): value for key, value in cast("dict[Any, Any]", content).items()}
+    settings: dict[str, Any] = {}
+    for key in content:  # pyright: ignore[reportUnknownVariableType]  # YAML holds anything
+        settings[str(key)] = content[key]  # pyright: ignore[reportUnknownArgumentType]
+    return settings
 
 
 def _unknown(what: str, *, prefix: str = "") -> ConfigurationError:

@@ -227,7 +227,10 @@ def run(world, steps):
 
 
 def _is_connecting(world):
-    return world.engine.deadline is None or world.engine._link.state.name == "CONNECTING"
+    return (
+        world.engine.deadline is None
+        or world.engine._supervision._machine.state.name == "CONNECTING"
+    )
 
 
 @settings(max_examples=400)

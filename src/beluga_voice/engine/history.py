@@ -86,6 +86,7 @@ class History:
     def use_tool(self, use: ToolUse) -> None:
         """A tool was called."""
         self._places.append(_Place(use))
+        self._trim()
 
     def answer_tool(self, result: ToolResult) -> None:
         """A tool gave its result: directly after its call, as the wires want it."""

@@ -22,7 +22,10 @@ class ReconnectSettings:
 
     def delay_ms(self, attempt: int) -> float:
         """The wait before attempt number `attempt`, counted from 1."""
-        return min(self.first_delay_ms * self.factor ** (attempt - 1), self.max_delay_ms)
+        try:
+            return min(self.first_delay_ms * self.factor ** (attempt - 1), self.max_delay_ms)
+        except OverflowError:
+            return self.max_delay_ms
 
 
 class Connection(Enum):

@@ -12,6 +12,7 @@ A response lives from its start until it is *settled*: heard to its end, cut, or
 arrives for a response that is no longer alive is dropped, whoever sent it.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -27,6 +28,11 @@ from beluga_voice.events import (
 
 REMEMBERED = 64
 """How many settled responses are remembered, so that what comes late for them is known as late."""
+
+LOOK_AHEAD = 24
+"""So many characters further on, a spoken word is looked for in the planned text."""
+
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
 @dataclass(slots=True)
@@ -161,20 +167,18 @@ def heard_text(response: Response, heard: int) -> str:
 
 def _by_times(response: Response, heard: int) -> str:
     """Put together the parts that were heard, and of the part in mid-sound its share."""
-    text = ""
-    position = 0
+    text = response.text
+    length = position = 0
     for part in response.spoken:
         end = response.generated if part.end is None else part.end
         start = position if part.start is None else part.start
-        if end <= heard:
-            text += part.delta
-        elif start < heard:
-            text += _proportion(part.delta, heard - start, end - start)
+        if end > heard:
+            if start < heard:
+                length += len(part.delta) * (heard - start) // (end - start)
             break
-        else:
-            break
+        length += len(part.delta)
         position = end
-    return text.rstrip()
+    return _whole_words(text, length)
 
 
 def _prefix(text: str, spoken: list[ResponseText], heard: int) -> str:
@@ -184,23 +188,46 @@ def _prefix(text: str, spoken: list[ResponseText], heard: int) -> str:
         assert part.end is not None
         if part.end > heard:
             break
-        word = part.delta.strip()
-        found = text.find(word, end) if word else -1
-        if found >= 0:
-            end = found + len(word)
+        found = _find(part.delta.strip(), text, end)
+        if found is not None:
+            end = found
     while end < len(text) and not text[end].isspace() and not text[end].isalnum():
         end += 1
-    return text[:end].strip()
+    return _whole_words(text, end)
+
+
+def _find(word: str, text: str, start: int) -> int | None:
+    """Where the next `word` from `start` on ends, whatever its case.
+
+    It is looked for in a short stretch only: a word that the service wrote otherwise ("four" for
+    "4") must not be taken for one of a later sentence.
+    """
+    if not word:
+        return None
+    pattern = rf"(?<!\w){re.escape(word)}(?!\w)" if _has_spaces(text) else re.escape(word)
+    end = start + len(word) + LOOK_AHEAD
+    match = re.compile(pattern, re.IGNORECASE).search(text, start, end)
+    return None if match is None else match.end()
 
 
 def _proportion(text: str, part: int, whole: int) -> str:
     """The whole words in the first `part / whole` of `text`."""
-    if whole <= 0 or part >= whole:
-        return text.rstrip() if part >= whole > 0 else ""
-    cut = len(text) * part // whole
-    if cut < len(text) and not text[cut].isspace():
-        cut = max(text.rfind(" ", 0, cut), 0)
-    return text[:cut].strip()
+    if whole <= 0:
+        return ""
+    return _whole_words(text, len(text) * min(part, whole) // whole)
+
+
+def _whole_words(text: str, length: int) -> str:
+    """The first `length` characters of `text`, less a word that is not whole."""
+    if _has_spaces(text):
+        while 0 < length < len(text) and not text[length].isspace():
+            length -= 1
+    return text[:length].strip()
+
+
+def _has_spaces(text: str) -> bool:
+    """Whether the script puts spaces between words: Chinese, Japanese and Thai do not."""
+    return _UNSPACED.search(text) is None
 
 
 def planned(response: Response, event: ResponseText) -> None:

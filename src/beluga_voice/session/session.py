@@ -311,7 +311,7 @@ class Session:
             )
         ears = self._ears
         pcm = ears.reduce(pcm)
-        self._engine.input_at = self._loop.time()
+        self._engine.heard_line(self._loop.time())
         if self._is_continuous:
             self._give(pcm)
         if self._is_forwarding:

@@ -48,6 +48,7 @@ CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 _PORTS = {"ws": 80, "wss": 443}
+_UNNAMED = "the service"
 _DENIALS = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _OVERLOADS = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 
@@ -247,7 +248,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _misconfigured(error: Exception, host: str) -> ConfigurationError:
     match error:
-        case InvalidURI():
+        case _ if isinstance(error, InvalidURI) or host == _UNNAMED:
             message = "this is no websocket address: give ws://... or wss://..."
         case InvalidProxy():
             message = "the proxy of the settings or the environment has no valid address"
@@ -262,9 +263,9 @@ def _host_of(url: str) -> str:
     """What may be shown of an address."""
     try:
         parts = urlsplit(url)
-        name, port = parts.hostname or "the service", parts.port
+        name, port = parts.hostname or _UNNAMED, parts.port
     except ValueError:
-        return "the service"
+        return _UNNAMED
     return name if port in (None, _PORTS.get(parts.scheme)) else f"{name}:{port}"
 
 

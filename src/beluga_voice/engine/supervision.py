@@ -1,0 +1,161 @@
+"""The link to the service: connects, and connects again.
+
+How it works. This puts the table in `link` into effect. A loss that may pass is followed by another
+attempt after a growing delay; when the attempts are used up, or the error would come again, the
+session ends and says why. What the new link must know, it is opened with, or `Exchange.take_up`
+tells it.
+"""
+
+from beluga_voice.engine.deadlines import Due
+from beluga_voice.engine.effects import Connect, End, Silence, StopTool
+from beluga_voice.engine.exchange import Exchange
+from beluga_voice.engine.history import History
+from beluga_voice.engine.link import Connection, ConnectionInput, ReconnectSettings, connection
+from beluga_voice.engine.outlet import Outlet
+from beluga_voice.engine.responses import Responses
+from beluga_voice.engine.tools import Tools
+from beluga_voice.engine.turns import Floor
+from beluga_voice.errors import BelugaError, ErrorCode, ProviderError
+from beluga_voice.events import (
+    EndReason,
+    LinkClosed,
+    Reconnected,
+    Reconnecting,
+    ResponseDone,
+    ResponseStatus,
+    SessionEnded,
+    SessionStarted,
+    SessionState,
+    StateChanged,
+)
+
+_STATES = {
+    Floor.QUIET: SessionState.IDLE,
+    Floor.USER: SessionState.SPEAKING,
+    Floor.PAUSED: SessionState.SPEAKING,
+    Floor.WAITING: SessionState.PROCESSING,
+    Floor.AGENT: SessionState.RESPONDING,
+    Floor.OVERLAP: SessionState.RESPONDING,
+}
+
+
+class Supervision:
+    """The life of a session: its links one after another, and its state in one word."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        responses: Responses,
+        history: History,
+        tools: Tools,
+        *,
+        started: SessionStarted,
+        reconnect: ReconnectSettings,
+    ) -> None:
+        self._outlet = outlet
+        self._responses = responses
+        self._history = history
+        self._tools = tools
+        self._started = started
+        self._reconnect = reconnect
+        self._machine = connection()
+        self._attempt = 0
+        self._was_up = False
+        self.state = SessionState.CONNECTING
+        """What the session is doing."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the session has ended."""
+        return self._machine.state is Connection.CLOSED
+
+    def connect(self, exchange: Exchange) -> None:
+        """Have a link opened."""
+        self._take(ConnectionInput.CONNECT, exchange)
+        self._outlet.do(Connect(history=self._history.items))
+
+    def opened(self, exchange: Exchange, now: float) -> None:
+        """There is a link."""
+        self._machine.take(ConnectionInput.READY)
+        self._outlet.is_up = True
+        attempt, self._attempt = self._attempt, 0
+        if self._was_up:
+            self._outlet.emit(Reconnected(attempt=attempt))
+        else:
+            self._was_up = True
+            self._set_state(SessionState.CONNECTED)
+            self._outlet.emit(self._started)
+        self.show(exchange)
+        exchange.take_up(now)
+
+    def failed(self, error: BelugaError, exchange: Exchange, now: float) -> None:
+        """No link came about."""
+        is_retryable = isinstance(error, ProviderError) and error.is_retryable
+        self._outlet.fail(error.code, str(error), is_fatal=not is_retryable)
+        if is_retryable:
+            self._lost(str(error), exchange, now)
+        else:
+            self.end("failed", str(error))
+
+    def closed(self, event: LinkClosed, exchange: Exchange, now: float) -> None:
+        """The link is gone: what was being made over it has failed."""
+        reason = event.reason or "the connection ended"
+        for response_id in self._responses.unfinished():
+            failed = ResponseStatus.FAILED
+            exchange.response_done(
+                ResponseDone(response_id=response_id, status=failed, reason=reason), now
+            )
+        self._stop_tools()
+        self._lost(reason, exchange, now)
+
+    def end(self, reason: EndReason, message: str) -> None:
+        """The session ends."""
+        self._machine.take(ConnectionInput.CLOSE)
+        self._outlet.is_up = False
+        self._outlet.deadlines.clear_all()
+        self._stop_tools()
+        self._outlet.do(Silence())
+        is_failure = reason == "failed"
+        self._set_state(SessionState.ERROR if is_failure else SessionState.DISCONNECTED)
+        self._outlet.emit(SessionEnded(reason=reason, message=message))
+        self._outlet.do(End(reason=reason, message=message))
+
+    def show(self, exchange: Exchange) -> None:
+        """Let the state follow the link and the floor."""
+        match self._machine.state:
+            case Connection.UP:
+                self._set_state(_STATES[exchange.floor])
+            case Connection.DOWN | Connection.CONNECTING | Connection.BACKOFF:
+                again = SessionState.RECONNECTING
+                self._set_state(again if self._was_up else SessionState.CONNECTING)
+            case Connection.CLOSED:
+                pass
+
+    def _lost(self, reason: str, exchange: Exchange, now: float) -> None:
+        self._machine.take(ConnectionInput.LOST)
+        self._outlet.is_up = False
+        self._attempt += 1
+        provider, limit = self._started.provider, self._reconnect.attempts
+        if self._attempt > limit:
+            message = f"{provider} is lost after {limit} attempts: {reason}"
+            self._outlet.fail(ErrorCode.NETWORK_ERROR, message, is_fatal=True)
+            self.end("failed", message)
+            return
+        delay_ms = self._reconnect.delay_ms(self._attempt)
+        self._outlet.emit(Reconnecting(attempt=self._attempt, delay_ms=delay_ms))
+        self.show(exchange)
+        self._outlet.deadlines.set(Due.RECONNECT, now + delay_ms / 1000)
+
+    def _take(self, given: ConnectionInput, exchange: Exchange) -> None:
+        self._machine.take(given)
+        self.show(exchange)
+
+    def _set_state(self, state: SessionState) -> None:
+        if state is not self.state:
+            previous, self.state = self.state, state
+            self._outlet.emit(StateChanged(previous=previous, state=state))
+
+    def _stop_tools(self) -> None:
+        for call_id in self._tools.running:
+            self._tools.withdraw(call_id)
+            self._outlet.do(StopTool(call_id=call_id))

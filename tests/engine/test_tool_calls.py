@@ -1,0 +1,61 @@
+"""Which tool calls run, and that each ends once."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beluga_voice.engine.tools import Call, Tools
+from beluga_voice.events import ToolCallId
+
+ONE = ToolCallId("one")
+
+
+def test_a_call_runs_until_it_is_answered():
+    """A call is known with its name and its beginning, and its answer ends it."""
+    tools = Tools()
+    assert tools.ask(ONE, "look", 3.5)
+    assert tools.running == (ONE,)
+    ended = tools.finish(ONE)
+    assert ended is not None
+    assert (ended.name, ended.began, ended.machine.state) == ("look", 3.5, Call.ANSWERED)
+    assert tools.running == ()
+
+
+def test_a_call_of_an_id_that_runs_is_refused():
+    """The same id twice is one call; once it is over, the id is free."""
+    tools = Tools()
+    assert tools.ask(ONE, "look", 0)
+    assert not tools.ask(ONE, "other", 1)
+    ended = tools.finish(ONE)
+    assert ended is not None
+    assert ended.name == "look"
+    assert tools.ask(ONE, "other", 2)
+
+
+def test_a_withdrawn_call_takes_no_result():
+    """A result that comes after the withdrawal is nobody's."""
+    tools = Tools()
+    tools.ask(ONE, "look", 0)
+    withdrawn = tools.withdraw(ONE)
+    assert withdrawn is not None
+    assert withdrawn.machine.state is Call.WITHDRAWN
+    assert tools.finish(ONE) is None
+    assert tools.withdraw(ONE) is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["ask", "finish", "withdraw"]), st.integers(1, 4)))
+)
+def test_every_call_ends_exactly_once(operations):
+    """Whatever comes in whatever order, a call that was asked for ends once and others not."""
+    tools = Tools()
+    running = {}
+    for operation, number in operations:
+        call_id = ToolCallId(str(number))
+        if operation == "ask":
+            assert tools.ask(call_id, f"tool {number}", 0) == (call_id not in running)
+            running.setdefault(call_id, None)
+        else:
+            ended = tools.finish(call_id) if operation == "finish" else tools.withdraw(call_id)
+            assert (ended is not None) == (call_id in running)
+            running.pop(call_id, None)
+        assert tools.running == tuple(running)
