@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 from benchmarks.results import FOLDER, Result, as_text
 
-NAMES = ("latency", "barge_in", "memory", "imports")
+NAMES = ("latency", "barge_in", "density", "memory", "imports")
 
 
 class Benchmark(Protocol):

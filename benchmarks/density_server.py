@@ -87,8 +87,8 @@ def _waited_seconds() -> float:
     return int(text.split()[1]) / 1e9
 
 
-def obey(orders: dict[str, Callable[[], object]]) -> asyncio.Future[None]:
-    """Carry out orders from standard input, and answer each with a line of JSON.
+def obey(order: Callable[[str], object]) -> asyncio.Future[None]:
+    """Carry out each line of standard input; what an order gives is printed as a line of JSON.
 
     Gives a future that is done when there will be no more orders.
     """
@@ -106,7 +106,8 @@ def obey(orders: dict[str, Callable[[], object]]) -> asyncio.Future[None]:
             return
         *lines, held = (held + data).split(b"\n")
         for line in lines:
-            print(json.dumps(orders[line.decode()]()), flush=True)
+            if (answer := order(line.decode())) is not None:
+                print(json.dumps(answer), flush=True)
 
     loop.add_reader(source, read)
     return over
@@ -134,7 +135,7 @@ async def serve(lead_ms: int) -> None:
         tune_garbage_collector()
         meter = Meter()
         print(json.dumps({"url": url}), flush=True)
-        await obey({"begin": meter.begin, "end": meter.end})
+        await obey(lambda order: meter.begin() if order == "begin" else meter.end())
 
 
 def claim_core(core: int, *, realtime: bool) -> None:

@@ -6,7 +6,8 @@ import struct
 import pytest
 
 from beluga_voice.errors import WrongFormat
-from beluga_voice.providers.vad.energy import EnergyVad, level_db
+from beluga_voice.providers.vad.energy import EnergyVad
+from beluga_voice.providers.vad.loudness import level_db
 
 
 def noise(level: float, count: int, *, seed: int = 1, offset: int = 0) -> bytes:

@@ -213,6 +213,16 @@ def test_a_failure_tells_its_kind_and_nothing_private():
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+def test_a_timeout_inside_a_tool_is_not_its_own():
+    """A tool whose own request timed out failed; it did not take too long."""
+
+    async def ask() -> str:
+        raise TimeoutError("the other side")
+
+    with pytest.raises(ToolFailed, match="the tool 'ask' failed: TimeoutError"):
+        run(tool(ask), "{}")
+
+
 def test_a_result_that_json_has_not_is_a_failure():
     """What cannot be sent is told, not sent."""
 

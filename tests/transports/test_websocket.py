@@ -341,6 +341,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch, url: str, **settings: str) -> list[
         asked.append((await reader.readline()).decode().strip())
         writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
         await writer.drain()
+        await reader.read()
         writer.close()
 
     async def scene():

@@ -113,16 +113,23 @@ def test_ten_thousand_messages_keep_their_order():
     async def scene():
         running_simulation().network.set_conditions(Conditions(latency_ms=20, jitter_ms=30))
         sent = [words(str(number)) for number in range(count)]
-        async with Service(saying(*sent, code=1000)).listening() as service:
+
+        async def say(connection: ServerConnection) -> None:
+            await saying(*sent)(connection)
+            await asyncio.sleep(2)
+            await connection.close(1000, "because")
+
+        async with Service(say).listening() as service:
             async with tiny().connect(SttOptions()) as link:
                 for number in range(count):
                     link.send(finish(number))
+                    await asyncio.sleep(0.0001)
                 events = await all_of(link)
             heard = [event.text for event in events if isinstance(event, Transcript)]
-            return heard, events[count:], service
+            return heard, events[count:], service.orders()
 
-    heard, rest, _ = simulate(scene)
-    assert heard == [str(number) for number in range(count)]
+    heard, rest, orders = simulate(scene)
+    assert heard == orders == [str(number) for number in range(count)]
     assert rest == [OWED, LinkClosed(is_clean=True, code=1000, reason="because")]
 
 
@@ -226,8 +233,7 @@ def test_a_reset_closes_the_link_once():
             await asyncio.sleep(5)
             return events, await all_of(link), loop.time_ms()
 
-    events, late, at = simulate(scene)
-    (owed, closed), late, at = events, late, at
+    (owed, closed), late, at = simulate(scene)
     assert owed == OWED
     assert isinstance(closed, LinkClosed)
     assert (closed.is_clean, closed.code) == (False, 1006)

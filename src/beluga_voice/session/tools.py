@@ -19,11 +19,16 @@ MAX_OUTPUT = 64 * 1024
 def tool(function: ToolFunction, *, timeout_seconds: float = 30.0) -> Tool:
     """A tool from a function: its name, its docstring, and a JSON Schema of its parameters.
 
-    Raises `ConfigurationError` for parameters without a type, and for `*args` and `**kwargs`.
+    Raises `ConfigurationError` for parameters without a type, or with one that JSON does not have,
+    and for `*args` and `**kwargs`.
     """
     name = getattr(function, "__name__", type(function).__name__)
     model = _arguments(name, function)
-    schema = msgspec.json.schema(model)
+    try:
+        schema = msgspec.json.schema(model)
+    except TypeError as error:
+        message = f"the tool {name!r} has a parameter of a type that JSON does not have"
+        raise ConfigurationError(message, op="tools") from error
     definition = dict(next(iter(schema["$defs"].values())))
     definition.pop("title", None)
     others = {key: value for key, value in schema["$defs"].items() if key != model.__name__}
@@ -60,19 +65,21 @@ async def run_tool(one: Tool, arguments: str) -> str:
     name = one.spec.name
     try:
         given = msgspec.json.decode(arguments or "{}", type=_arguments(name, one.function))
-        values = {field: getattr(given, field) for field in given.__struct_fields__}
-        async with asyncio.timeout(one.timeout_seconds):
+    except msgspec.DecodeError as error:
+        raise ToolFailed(f"wrong arguments for {name!r}: {error}", op="tools") from error
+    values = {field: getattr(given, field) for field in given.__struct_fields__}
+    limit = asyncio.timeout(one.timeout_seconds)
+    try:
+        async with limit:
             result = one.function(**values)
             if inspect.isawaitable(result):
                 result = await result
         output = result if isinstance(result, str) else msgspec.json.encode(result).decode()
-    except TimeoutError as error:
-        message = f"the tool {name!r} took longer than {one.timeout_seconds:g} s"
-        raise ToolFailed(message, op="tools") from error
-    except msgspec.ValidationError as error:
-        raise ToolFailed(f"wrong arguments for {name!r}: {error}", op="tools") from error
     except Exception as error:
-        raise ToolFailed(f"the tool {name!r} failed: {type(error).__name__}", op="tools") from error
+        message = f"the tool {name!r} failed: {type(error).__name__}"
+        if limit.expired():
+            message = f"the tool {name!r} took longer than {one.timeout_seconds:g} s"
+        raise ToolFailed(message, op="tools") from error
     if len(output) > MAX_OUTPUT:
         message = f"the tool {name!r} gave {len(output)} characters; {MAX_OUTPUT} are the limit"
         raise ToolFailed(message, op="tools")

@@ -7,24 +7,12 @@ nor find much of it in a noisy room; `silero` can do both.
 """
 
 import math
-import sys
-from array import array
 from collections import deque
 
 from beluga_voice.errors import WrongFormat
+from beluga_voice.providers.vad.loudness import level_db
 
-_SILENCE_DB = -100.0
 _BLOCKS = 6
-
-
-def level_db(frame: bytes) -> float:
-    """The level of mono 16-bit PCM in dB of full scale, -100 at least, without any offset."""
-    samples = array("h", frame)
-    if sys.byteorder == "big":
-        samples.byteswap()
-    count = len(samples)
-    power = math.sumprod(samples, samples) / count - (sum(samples) / count) ** 2
-    return max(_SILENCE_DB, 10 * math.log10(power / 2**30)) if power > 0 else _SILENCE_DB
 
 
 class EnergyVad:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beluga_voice.errors import MissingExtra, WrongFormat
-from beluga_voice.providers.vad.energy import level_db
+from beluga_voice.providers.vad.loudness import level_db
 
 RATE = 16000
 FRAME_SAMPLES = 512
