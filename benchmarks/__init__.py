@@ -1,1 +1,1 @@
-"""What the framework costs, measured: each benchmark is one command, `python -m benchmarks NAME`."""
+"""What the framework costs: each benchmark is one command, `python -m benchmarks NAME`."""

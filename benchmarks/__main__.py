@@ -9,7 +9,9 @@ from typing import Protocol, cast
 
 from benchmarks.results import FOLDER, Result, as_text
 
-NAMES = ("latency", "barge_in", "density", "memory", "imports")
+NAMES = ("latency", "barge_in", "density", "memory", "imports", "compare")
+OWN_COMMANDS = ("recognition",)
+"""Benchmarks that read their own options and write their own result."""
 
 
 class Benchmark(Protocol):
@@ -23,8 +25,13 @@ class Benchmark(Protocol):
 
 def main() -> int:
     """Do what was asked; gives the exit status."""
+    if len(sys.argv) > 1 and sys.argv[1] in OWN_COMMANDS:
+        import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+        return 0
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="What beluga-voice costs, measured here and now."
+        prog="python -m benchmarks",
+        description="What beluga-voice costs, measured here and now.",
+        epilog=f"and, with options of its own: {', '.join(OWN_COMMANDS)}",
     )
     folder = argparse.ArgumentParser(add_help=False)
     folder.add_argument(

@@ -6,6 +6,8 @@ that wait for nothing, which is what the framework adds, and once with the setti
 which wait until it is surely speech. Sound that is handed to the line in between leaks.
 """
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's methods are annotated in part only.
 import argparse
 import asyncio
 import random
@@ -109,7 +111,11 @@ async def _measure(trials: int, turns: TurnSettings, voice: VoiceSettings) -> li
     marks = Marks()
     line = CountingLine(marks)
     session = Session(
-        Cascade(InstantStt(marks), agent_of(instant_agent(marks)), InstantTts(marks, milliseconds=10_000)),
+        Cascade(
+            InstantStt(marks),
+            agent_of(instant_agent(marks)),
+            InstantTts(marks, milliseconds=10_000),
+        ),
         line=line,
         detector=LevelVad(),
         voice=voice,
@@ -120,7 +126,7 @@ async def _measure(trials: int, turns: TurnSettings, voice: VoiceSettings) -> li
     async with session:
         await _say(session, 20)
         while len(found) < trials:
-            await _answered(session, marks)
+            await _until_answered(session, marks)
             await asyncio.sleep(0.1 + rng.uniform(0, FRAME))
             marks.clear()
             before = line.frames
@@ -148,7 +154,7 @@ async def _say(session: Session, frames: int) -> None:
         await asyncio.sleep(FRAME)
 
 
-async def _answered(session: Session, marks: Marks) -> None:
+async def _until_answered(session: Session, marks: Marks) -> None:
     """Be silent until the agent speaks."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while "line" not in marks.times:

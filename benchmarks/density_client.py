@@ -14,8 +14,9 @@ import base64
 import json
 import os
 import struct
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -28,7 +29,7 @@ from benchmarks.speech import LISTEN_SECONDS, SPEAK_SECONDS
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 SHARES = 10
-"""Into so many parts the calls are divided, that speak one after the other within a frame's time."""
+"""Parts of the calls, which speak one after the other within a frame's time."""
 FRAME_BYTES = round(INPUT_RATE * FRAME) * 2
 BYTES_PER_SECOND = OUTPUT_RATE * 2
 SPEAK_FRAMES = round(SPEAK_SECONDS / FRAME)
@@ -108,13 +109,13 @@ class Caller(asyncio.Protocol):
         self.started: asyncio.Future[None] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # A cast, because uvloop's transports only look like asyncio's.
+        self._transport = transport = cast(asyncio.WriteTransport, transport)
         key = base64.b64encode(os.urandom(16)).decode()
         transport.write(
-            f"GET /ws HTTP/1.1\r\nHost: {self._host}\r\nConnection: Upgrade\r\n"
-            f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
-            .encode()
+            f"GET /ws HTTP/1.1\r\nHost: {self._host}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -214,6 +215,10 @@ class Caller(asyncio.Protocol):
             self._transport.write(data)
 
 
+def _same(caller: Caller) -> Caller:
+    return caller
+
+
 class Crowd:
     """All callers, and the clock they speak by."""
 
@@ -230,7 +235,7 @@ class Crowd:
 
     async def resize(self, count: int) -> int:
         """Call or hang up until there are so many calls."""
-        host, port = self._place.hostname or "", self._place.port
+        host, port = self._place.hostname or "", self._place.port or 80
         while len(self._callers) > count:
             caller = self._callers.pop()
             self._shares[caller.share].remove(caller)
@@ -240,7 +245,7 @@ class Crowd:
             caller = Caller(
                 self._place.netloc, number, self._sounds[number % len(self._sounds)], self.tally
             )
-            await self._loop.create_connection(lambda made=caller: made, host, port)
+            await self._loop.create_connection(partial(_same, caller), host, port)
             async with asyncio.timeout(10):
                 await caller.started
             self._callers.append(caller)
@@ -293,9 +298,8 @@ def frames_of(cycle: bytes) -> list[bytes]:
     ]
 
 
-async def call(url: str, folder: Path, lead_seconds: float) -> None:
+async def call(url: str, sounds: list[list[bytes]], lead_seconds: float) -> None:
     """Obey until standard input ends."""
-    sounds = [frames_of(path.read_bytes()) for path in sorted(folder.glob("*.pcm"))]
     crowd = Crowd(url, sounds, lead_seconds)
     tune_garbage_collector()
     print(json.dumps({"voices": len(sounds)}), flush=True)
@@ -313,7 +317,8 @@ async def call(url: str, folder: Path, lead_seconds: float) -> None:
                 task.add_done_callback(resizing.discard)
                 return None
             case "begin":
-                return crowd.begin()
+                crowd.begin()
+                return None
             case _:
                 return crowd.end()
 
@@ -329,4 +334,5 @@ if __name__ == "__main__":
     parser.add_argument("--realtime", action="store_true")
     options = parser.parse_args()
     claim_core(options.core, realtime=options.realtime)
-    run(call(options.url, options.sound, options.lead_ms / 1000))
+    voices = [frames_of(path.read_bytes()) for path in sorted(options.sound.glob("*.pcm"))]
+    run(call(options.url, voices, options.lead_ms / 1000))

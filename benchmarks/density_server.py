@@ -1,7 +1,7 @@
 """The server whose capacity is measured: our own, with instant services and the Silero detector.
 
-Run by `benchmarks.density`. Prints its address as JSON, then obeys lines: `begin` starts a stretch of
-measuring, `end` prints what was measured in it as JSON.
+Run by `benchmarks.density`. Prints its address as JSON, then obeys lines: `begin` starts a stretch
+of measuring, `end` prints what was measured in it as JSON.
 """
 
 import argparse

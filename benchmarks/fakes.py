@@ -34,13 +34,11 @@ from beluga_voice.transports.feed import Feed
 INPUT_RATE, OUTPUT_RATE = 16000, 24000
 FRAME = FRAME_MILLISECONDS / 1000
 WORDS = "I would like to change my order please"
-ANSWER = tuple(
-    f"{word} "
-    for word in (
-        "Certainly we can change that order for you before it leaves our house on the coming "
-        "Tuesday if you wish"
-    ).split()
+_SENTENCE = (
+    "Certainly we can change that order for you before it leaves our house on the coming Tuesday "
+    "if you wish."
 )
+ANSWER = tuple(f"{word} " for word in _SENTENCE.split())
 """Twenty words, one sentence."""
 
 VOICED = b"\x00\x40" * to_samples(FRAME_MILLISECONDS, INPUT_RATE)
@@ -51,13 +49,21 @@ _SOUND = bytes(2 * to_samples(FRAME_MILLISECONDS, OUTPUT_RATE))
 
 @dataclass(slots=True)
 class Marks:
-    """When each part of a turn was reached, on the clock of `perf_counter`; the first time counts."""
+    """When each part of a turn was first reached, on the clock of `perf_counter`."""
 
     times: dict[str, float] = field(default_factory=dict[str, float])
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def reach(self, part: str) -> None:
         """It is reached now."""
         self.times.setdefault(part, perf_counter())
+        self.news.set()
+
+    async def reached(self, part: str) -> None:
+        """Wait until it is."""
+        while part not in self.times:
+            self.news.clear()
+            await self.news.wait()
 
     def clear(self) -> None:
         """A new turn begins."""
@@ -107,9 +113,7 @@ class _SttLink:
     def send(self, command: SttCommand, /) -> None:
         if isinstance(command, FinishUtterance):
             self._marks.reach("words")
-            self._feed.put(
-                Transcript(text=WORDS, is_final=True, utterance_id=command.utterance_id)
-            )
+            self._feed.put(Transcript(text=WORDS, is_final=True, utterance_id=command.utterance_id))
 
 
 def instant_agent(marks: Marks | None = None) -> Callable[[str], AsyncIterator[str]]:
@@ -183,9 +187,7 @@ class CountingLine:
     """A line that notes when sound was handed to it, and when it was told to be silent."""
 
     def __init__(self, marks: Marks | None = None, *, lead_ms: int = FRAME_MILLISECONDS) -> None:
-        self.options = LineOptions(
-            input_rate=INPUT_RATE, output_rate=OUTPUT_RATE, lead_ms=lead_ms
-        )
+        self.options = LineOptions(input_rate=INPUT_RATE, output_rate=OUTPUT_RATE, lead_ms=lead_ms)
         self._marks = marks or Marks()
         self.frames = 0
         """Sound that was handed over so far, in frames of 20 ms."""

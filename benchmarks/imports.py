@@ -1,9 +1,11 @@
 """How long a program waits before it can begin: imports, a provider, a session.
 
-Each measurement is a fresh process. `-X importtime` gives the time inside the import statement; what
-must not be loaded by it is looked for by name.
+Each measurement is a fresh process. `-X importtime` gives the time inside the import statement;
+what must not be loaded by it is looked for by name.
 """
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's methods are annotated in part only.
 import argparse
 import json
 import subprocess
@@ -11,6 +13,7 @@ import sys
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 from benchmarks.pictures import LIMIT, OURS, canvas, label_bars, save
 from benchmarks.results import Cell, Number, Result, Table, rounded
@@ -121,14 +124,15 @@ def _wall(code: str) -> float:
     return (perf_counter() - began) * 1000
 
 
-def _steps() -> dict[str, object] | dict[str, dict[str, float]]:
+def _steps() -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, json.dumps(STEPS), json.dumps(UNWANTED)],
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def draw(result: Result, path: Path) -> None:

@@ -5,6 +5,8 @@ settings that wait for nothing. What is measured is from the silent frame to the
 line. Turns of the floor alternate with ours in the same loop, so both meet the same machine.
 """
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's methods are annotated in part only.
 import argparse
 import asyncio
 from pathlib import Path
@@ -70,7 +72,8 @@ def measure(options: argparse.Namespace) -> Result:
             row.append(value)
         rows.append([*row, rounded(fmean(totals)), len(totals)])
     low, high = numbers["floor_p50"].value, numbers["beluga_p50"].value
-    assert low and high
+    assert low
+    assert high
     numbers["ratio_p50"] = Number(value=round(high / low, 2), unit="times the floor")
     numbers["added_p50"] = Number(value=round(high - low, 3), unit="ms")
     stages: list[list[str | float | None]] = []
@@ -137,8 +140,7 @@ async def _turn(session: Session | FloorSession, marks: Marks) -> dict[str, floa
     began = perf_counter()
     session.send_audio(QUIET)
     async with asyncio.timeout(2):
-        while "line" not in marks.times:
-            await asyncio.sleep(0.001)
+        await marks.reached("line")
     # The answer sounds, and one more frame passes.
     await asyncio.sleep(REPLY_MS / 1000 + FRAME)
     return {"began": began, **marks.times}

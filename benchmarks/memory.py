@@ -5,6 +5,8 @@ second of silence was heard. *Active*: the person has spoken, and the agent spea
 answer waiting to be heard. Growth of the process is divided by the number of sessions.
 """
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's methods are annotated in part only.
 import argparse
 import asyncio
 import gc
@@ -80,7 +82,7 @@ def measure(options: argparse.Namespace) -> Result:
         notes=[
             f"Of an active session's memory, {sound:.0f} KiB are {ANSWER_SECONDS} s of the agent's "
             f"sound that waits to be heard. The process with one session takes "
-            f"{found['one_kib'] / 1024:.0f} MiB; starting a session takes {found['start_ms']:.2g} ms."
+            f"{found['one_kib'] / 1024:.0f} MiB; starting one takes {found['start_ms']:.2g} ms."
         ],
     )
 
@@ -90,7 +92,10 @@ def draw(result: Result, path: Path) -> None:
     from benchmarks.pictures import OURS, THIRD, canvas, label_bars, save
 
     figure, (left, right) = canvas(2, height=2.6)
-    for axes, key, unit in ((left, "kib", "KiB per session"), (right, "tasks", "tasks per session")):
+    for axes, key, unit in (
+        (left, "kib", "KiB per session"),
+        (right, "tasks", "tasks per session"),
+    ):
         lengths = [result.series[f"idle_{key}"], result.series[f"active_{key}"]]
         axes.barh(["idle", "active"], lengths, color=[OURS, THIRD], height=0.5)
         axes.invert_yaxis()
@@ -135,8 +140,11 @@ def _hear(session: Session, frame: bytes, count: int) -> None:
 
 
 async def _until_answered(sessions: list[Session]) -> None:
-    while any(session.state is not SessionState.RESPONDING for session in sessions):
-        await asyncio.sleep(0)
+    """Let the loop turn until every agent speaks."""
+    async with asyncio.timeout(60):
+        for session in sessions:
+            while session.state is not SessionState.RESPONDING:  # noqa: ASYNC110 - it comes at once
+                await asyncio.sleep(0)
 
 
 async def _measure(count: int) -> dict[str, float | None]:

@@ -1,6 +1,9 @@
 """The look of the pictures: light, labelled, to be read at the width of a page."""
 
+# pyright: reportUnknownMemberType=false
+# matplotlib's methods are annotated in part only.
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -19,7 +22,7 @@ THIRD = "#e09f3e"
 FOURTH = "#8d5a97"
 LIMIT = "#b23a48"
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "axes.edgecolor": "#c8cdd0",

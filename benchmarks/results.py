@@ -55,7 +55,9 @@ class Result:
     machine: str = field(default_factory=lambda: f"{platform.system()} {platform.machine()}")
     cpu: str = field(default_factory=lambda: _cpu_model())
     cpu_count: int = field(default_factory=lambda: os.cpu_count() or 1)
-    load_average: list[float] = field(default_factory=lambda: [round(n, 2) for n in os.getloadavg()])
+    load_average: list[float] = field(
+        default_factory=lambda: [round(n, 2) for n in os.getloadavg()]
+    )
 
     def write(self, folder: Path) -> Path:
         """Put the JSON into a folder, which is made if need be."""

@@ -17,14 +17,14 @@ ROOM_LEVEL = 24
 SPEECH_PEAK = 12000
 
 _SENTENCES = (
-    "I ordered a blue jacket from your shop last week and I would like to change the size of it to "
-    "a larger one if that is still possible before you send the parcel out to me",
-    "could you tell me when the next train to the airport leaves this evening and whether I need to "
-    "reserve a seat because I am travelling with my family and a lot of luggage today",
+    "I ordered a blue jacket from your shop last week and I would like to change the size of it "
+    "to a larger one if that is still possible before you send the parcel out to me",
+    "could you tell me when the next train to the airport leaves this evening and whether I need "
+    "to reserve a seat because I am travelling with my family and a lot of luggage today",
     "my internet connection has been very slow since yesterday morning and I have already turned "
     "the little white box off and on again so please tell me what else I should try",
-    "please book a table for four people next friday at eight in the evening near the window if you "
-    "can and one of us does not eat any meat or fish so we need something for her",
+    "please book a table for four people next friday at eight in the evening near the window if "
+    "you can and one of us does not eat any meat or fish so we need something for her",
 )
 
 

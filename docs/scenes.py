@@ -1,8 +1,8 @@
 """The scenes of the documentation, played in simulated time and written down as text.
 
-Each scene is a short conversation over the cascade, with services that take exact times: 50 ms for a
-final transcript, 30 ms to the first sound. A line of the result is the time in milliseconds since the
-session began and
+Each scene is a short conversation over the cascade, with services that take exact times: 50 ms for
+a final transcript, 30 ms to the first sound. A line of the result is the time in milliseconds since
+the session began and
 
     an event       what an application is told (`SessionEvent`)
     > a command    what the service is told (`S2sCommand`)
@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from beluga_voice.agents.functions import AgentFunction, agent_of
+from beluga_voice.audio.tone import tone
 from beluga_voice.events import (
     AgentResponseAudio,
     AgentResponseText,
@@ -36,7 +37,6 @@ from beluga_voice.testing.loop import simulate
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts, ScriptedVad
 
 _HIDDEN = {"response_id", "utterance_id", "call_id", "session_id", "previous", "words", "code"}
-_PLAIN = (None, "", False)
 
 
 class Notes:
@@ -71,9 +71,13 @@ def _shown(item: object) -> str:
     fields = [
         f"{field.name}={_value(getattr(item, field.name))}"
         for field in dataclasses.fields(item)  # type: ignore[arg-type]
-        if field.name not in _HIDDEN and getattr(item, field.name) not in _PLAIN
+        if field.name not in _HIDDEN and not _is_plain(getattr(item, field.name))
     ]
     return " ".join([name, *fields])
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or value is False or value == ""
 
 
 def _value(value: object) -> str:
@@ -95,7 +99,8 @@ class NotedCaller(ScriptedCaller):
         match command:
             case PlayAudio():
                 if self.now_ms > self._quiet_from:
-                    self._notes.add("# the line begins to sound")
+                    is_tone = command.pcm == tone(self.options.output_rate)
+                    self._notes.add("# a tone" if is_tone else "# the line begins to sound")
                 start = max(self.now_ms, self._quiet_from)
                 self._quiet_from = start + len(command.pcm) / 2 / self.options.output_rate * 1000
             case ClearPlayback():
@@ -193,6 +198,13 @@ def play(
     return notes.lines
 
 
+def _inner(lines: list[str]) -> list[str]:
+    """A scene without its opening, and without its closing by the stage."""
+    first = next(at for at, line in enumerate(lines) if "# the caller" in line)
+    last = lines[-1][:8]
+    return [line for line in lines[first:] if line[:8] != last]
+
+
 async def _turn(on: Stage) -> None:
     await on.say("hello there")
     await asyncio.sleep(4)
@@ -263,8 +275,7 @@ async def _end(on: Stage) -> None:
 
 def scenes() -> dict[str, list[str]]:
     """Every scene, by its name in the pages."""
-    return {
-        "turn": play(_turn),
+    inner = {
         "barge-in before the first sound": play(_before_sound, tts_ms=300),
         "barge-in": play(_mid),
         "barge-in in the last moments": play(_last),
@@ -273,7 +284,11 @@ def scenes() -> dict[str, list[str]]:
         "service lost before the first sound": play(_lost_before_sound, tts_ms=400),
         "agent that hangs": play(_hang, agent=hangs),
         "recogniser that hangs": play(_stt_hang, stt_ms=3_600_000),
-        "end": play(_end),
+    }
+    return {
+        "turn": play(_turn),
+        **{name: _inner(lines) for name, lines in inner.items()},
+        "end": play(_end)[-10:],
     }
 
 

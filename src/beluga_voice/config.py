@@ -16,6 +16,7 @@ that are unknown are errors, because a setting with a slip in its name would be 
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,10 @@ class _Environment(EnvSettingsSource):
         """A list: JSON, or parts between semicolons."""
         text = str(value)
         if text.lstrip().startswith("["):
-            return json.loads(text)
+            # What is no JSON goes on as it is, to be refused by its name: here it would be quoted.
+            with suppress(ValueError):
+                return json.loads(text)
+            return text
         return [part.strip() for part in text.split(";") if part.strip()]
 
 
@@ -124,13 +128,7 @@ def read() -> Settings:
         return Settings(**given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    except Exception as error:
-        # The library's own words on an environment variable that is no JSON quote its value.
-        raise ConfigurationError(
-            f"a list in the environment cannot be read ({type(error).__name__}): "
-            "separate its parts with ';', or write JSON",
-            op="config",
-        ) from None
+    # Raised out here, so that the library's own error, which knows the value, is not its context.
     raise _wrong(first, path)
 
 

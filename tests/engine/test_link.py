@@ -106,9 +106,7 @@ def test_the_default_delays_double_up_to_their_limit():
     ]
 
 
-@given(
-    st.floats(1, 10_000), st.floats(1, 10), st.floats(1, 60_000), st.integers(1, 2000)
-)
+@given(st.floats(1, 10_000), st.floats(1, 10), st.floats(1, 60_000), st.integers(1, 2000))
 def test_a_delay_never_shrinks_nor_passes_its_limit(first, factor, most, attempt):
     """Whatever the settings and however late the attempt, the wait is bounded and grows."""
     settings = ReconnectSettings(first_delay_ms=first, factor=factor, max_delay_ms=most)

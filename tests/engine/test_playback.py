@@ -93,8 +93,11 @@ def test_spoken_parts_with_times_are_put_together(heard, text):
     ("plan", "words", "expected"),
     [
         (("A cat and a dog.",), (("a", 0, 50),), "A"),
-        (("It is 4 o'clock. The plan for four.",), (("it", 0, 9), ("is", 9, 20), ("four", 20, 50)),
-         "It is"),
+        (
+            ("It is 4 o'clock. The plan for four.",),
+            (("it", 0, 9), ("is", 9, 20), ("four", 20, 50)),
+            "It is",
+        ),
         (("Say twenty-three now.",), (("Say", 0, 10), ("twenty", 10, 20)), "Say"),
         (("I can. I can.",), (("I", 0, 1), ("can", 1, 2), ("I", 2, 3)), "I can. I"),
     ],

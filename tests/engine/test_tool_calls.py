@@ -42,9 +42,7 @@ def test_a_withdrawn_call_takes_no_result():
     assert tools.withdraw(ONE) is None
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["ask", "finish", "withdraw"]), st.integers(1, 4)))
-)
+@given(st.lists(st.tuples(st.sampled_from(["ask", "finish", "withdraw"]), st.integers(1, 4))))
 def test_every_call_ends_exactly_once(operations):
     """Whatever comes in whatever order, a call that was asked for ends once and others not."""
     tools = Tools()

@@ -127,12 +127,20 @@ def test_anything_else_is_misuse(line):
         decode(line)
 
 
-@given(st.one_of(st.text(), st.binary(), st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | st.text(),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["v", "n", "at_ms", "type", "reason"]), inner),
-    max_leaves=8,
-).map(json.dumps)))
+@given(
+    st.one_of(
+        st.text(),
+        st.binary(),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | numbers | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from(["v", "n", "at_ms", "type", "reason"]), inner)
+            ),
+            max_leaves=8,
+        ).map(json.dumps),
+    )
+)
 def test_no_input_escapes_as_another_error(line):
     """Whatever text or bytes come, the outcome is an event or `Misuse`."""
     try:

@@ -195,10 +195,11 @@ def test_silence_drops_what_waits_and_counts_anew():
     assert desk.sent[-1][3] == 2630
 
 
-def test_a_late_piece_follows_without_a_jump():
-    """Sound that is late by less than the limit catches up, and by more begins a new count."""
+@pytest.mark.parametrize("late", [0.01, LATE_SECONDS, LATE_SECONDS + 0.2])
+def test_sound_after_the_line_ran_dry_counts_from_when_it_comes(late):
+    """What comes when all had sounded sounds from then on, not in the past."""
 
-    async def scene(late):
+    async def scene():
         desk = Desk()
         desk.speaker.queue(ONE, sound(40))
         await asyncio.sleep(0.040 + late)
@@ -206,9 +207,7 @@ def test_a_late_piece_follows_without_a_jump():
         await asyncio.sleep(1)
         return desk.sent[-1][3]
 
-    assert simulate(lambda: scene(LATE_SECONDS + 0.2)) == 40 + 260 + 100
-    # The line ran dry: what comes then sounds when it comes, not in the past.
-    assert simulate(lambda: scene(0.01)) == 50 + 100
+    assert play(scene) == 40 + late * 1000 + 100
 
 
 class Sleepy(Desk):
@@ -235,6 +234,19 @@ def test_a_late_wake_does_not_slow_the_speech():
         return desk.worst_gap(), desk.sent[-1][3]
 
     assert play(scene) == (pytest.approx(-15), 3000)
+
+
+@pytest.mark.parametrize(("late_ms", "end"), [(35, 1000), (80, 1000 + 49 * 80)])
+def test_a_short_delay_is_caught_up_and_a_long_one_is_not(late_ms, end):
+    """Without a lead, waking a little late keeps the count; after the limit it begins anew."""
+
+    async def scene():
+        desk = Sleepy(lead_ms=20, late_ms=late_ms)
+        desk.speaker.queue(ONE, sound(1000))
+        await asyncio.sleep(10)
+        return desk.sent[-1][3]
+
+    assert play(scene) == end
 
 
 def test_the_tone_is_only_for_silence():

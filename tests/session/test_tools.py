@@ -197,7 +197,7 @@ def test_wrong_arguments_are_told_to_the_model(arguments):
 
 def test_arguments_that_are_no_json_are_told_as_such():
     """A model that writes half an object is told so."""
-    with pytest.raises(ToolFailed, match="wrong arguments for 'weather'"):
+    with pytest.raises(ToolFailed, match="'weather' failed: its arguments are not JSON"):
         run(tool(weather), '{"city":')
 
 

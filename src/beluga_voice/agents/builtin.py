@@ -27,7 +27,7 @@ _STORY = (
 )
 
 _SUMS: dict[str, tuple[str, ...]] = {
-    "plus": ("plus", "add", "and"),
+    "plus": ("plus", "add"),
     "minus": ("minus", "less"),
     "times": ("times", "multiplied"),
     "divided by": ("divided", "over"),
@@ -114,7 +114,7 @@ class BuiltinAgent:
             name = set(re.findall(r"[a-z]+", tool.name.lower()))
             if name and name <= words | {word.removesuffix("s") for word in words}:
                 try:
-                    output = await turn.call_tool(tool.name, _arguments(tool, text))
+                    output = await turn.call_tool(tool.name, _arguments(tool, turn.text))
                 except ToolFailed:
                     return "That did not work, I am sorry."
                 return _spoken(output)
@@ -128,7 +128,8 @@ class BuiltinAgent:
         for name, signs in _SUMS.items():
             if any(re.search(rf"\b{sign}\b", text) for sign in signs) or _SIGNS[name] in text:
                 return _result(name, one, other)
-        return None
+        # "and" alone adds, but it is also part of "two hundred and five minus one".
+        return _result("plus", one, other) if re.search(r"\band\b", text) else None
 
     def _time(self, turn: AgentTurn, text: str) -> str | None:
         now = self._now()
@@ -136,8 +137,8 @@ class BuiltinAgent:
             minutes = f"{now.minute:02d}" if now.minute else "o'clock"
             if 0 < now.minute < 10:
                 minutes = f"oh {now.minute}"
-            half = "in the morning" if now.hour < 12 else "in the afternoon"
-            return f"It is {(now.hour - 1) % 12 + 1} {minutes} {half}."
+            part = "morning" if now.hour < 12 else "afternoon" if now.hour < 18 else "evening"
+            return f"It is {(now.hour - 1) % 12 + 1} {minutes} in the {part}."
         if re.search(r"\b(day|date|today)\b", text):
             return f"Today is {_DAYS[now.weekday()]}, {now:%B} {now.day}."
         return None
@@ -196,8 +197,12 @@ def _result(name: str, one: float, other: float) -> str:
             if other == 0:
                 return "I cannot divide by zero."
             value = one / other
-    shown = f"{round(value, 2):g}".replace("-", "minus ")
-    return f"{one:g} {name} {other:g} is {shown}."
+    return f"{_shown(one)} {name} {_shown(other)} is {_shown(value)}."
+
+
+def _shown(value: float) -> str:
+    """A number to two places, as it is said: never in the form 1e+06."""
+    return f"{round(value, 2) + 0.0:.2f}".rstrip("0").rstrip(".").replace("-", "minus ")
 
 
 def _said(turn: AgentTurn) -> list[str]:
@@ -228,7 +233,7 @@ def _arguments(tool: ToolSpec, text: str) -> str:
                 given[name] = int(number) if parameter.type == "integer" else number
         elif name in schema.required and parameter.type == "string":
             words = set(re.findall(r"[a-z]+", tool.name.lower()))
-            given[name] = " ".join(word for word in text.split() if word not in words)
+            given[name] = " ".join(word for word in text.split() if word.lower() not in words)
     return msgspec.json.encode(given).decode()
 
 

@@ -33,6 +33,9 @@ async def _whole(answer: Awaitable[str]) -> AsyncIterator[str]:
 
 def agent_of(given: Agent | AgentFunction) -> Agent:
     """An agent from an agent or a function; raises `ConfigurationError` for anything else."""
+    if isinstance(given, type):
+        message = f"{given.__name__} is a class: give an object of it"
+        raise ConfigurationError(message, op="agent")
     if hasattr(given, "respond"):
         return given
     if not callable(given):
@@ -40,6 +43,8 @@ def agent_of(given: Agent | AgentFunction) -> Agent:
     call = given if inspect.isroutine(given) else type(given).__call__
     if not (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):
         name = getattr(given, "__name__", repr(given))
+        if not name.isidentifier():
+            raise ConfigurationError(f"{name} is no agent: write an async function", op="agent")
         raise ConfigurationError(
             f"{name} is no agent: write 'async def {name}(text: str)' with return or yield",
             op="agent",
@@ -50,7 +55,8 @@ def agent_of(given: Agent | AgentFunction) -> Agent:
 def _takes_turn(function: AgentFunction) -> bool:
     parameters = list(inspect.signature(function).parameters.values())
     required = [one for one in parameters if one.default is one.empty]
-    if not parameters or len(required) > 1:
+    is_given = parameters and parameters[0].kind is not inspect.Parameter.KEYWORD_ONLY
+    if not is_given or len(required) > 1:
         name = getattr(function, "__name__", repr(function))
         raise ConfigurationError(f"the agent {name} must take one argument", op="agent")
     routine = function if inspect.isroutine(function) else type(function).__call__

@@ -12,6 +12,7 @@ _VALUES = {word: value for value, word in enumerate(_ONES)} | {
     word: (index + 2) * 10 for index, word in enumerate(_TENS)
 }
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
+_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _TOKEN = re.compile(r"\d+(?:\.\d+)?|[a-z]+|[+*/-]")
 
 
@@ -41,7 +42,7 @@ def read_numbers(text: str) -> list[float]:
             found.append(total + part)
         total, part, is_open = 0.0, 0.0, False
 
-    for token in _TOKEN.findall(text.lower()):
+    for token in _TOKEN.findall(_HYPHEN.sub(" ", text.lower())):
         if token[0].isdigit():
             close()
             found.append(float(token))

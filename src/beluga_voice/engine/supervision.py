@@ -122,14 +122,11 @@ class Supervision:
 
     def show(self, exchange: Exchange) -> None:
         """Let the state follow the link and the floor."""
-        match self._machine.state:
-            case Connection.UP:
-                self._set_state(_STATES[exchange.floor])
-            case Connection.DOWN | Connection.CONNECTING | Connection.BACKOFF:
-                again = SessionState.RECONNECTING
-                self._set_state(again if self._was_up else SessionState.CONNECTING)
-            case Connection.CLOSED:
-                pass
+        if self._outlet.is_up:
+            self._set_state(_STATES[exchange.floor])
+        elif not self.is_over:
+            again = SessionState.RECONNECTING
+            self._set_state(again if self._was_up else SessionState.CONNECTING)
 
     def _lost(self, reason: str, exchange: Exchange, now: float) -> None:
         self._machine.take(ConnectionInput.LOST)

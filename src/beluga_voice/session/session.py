@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, cast, get_args
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.engine.effects import (
@@ -105,6 +105,7 @@ from beluga_voice.transports.feed import Feed
 
 log = logging.getLogger(__name__)
 
+EVENTS = frozenset(get_args(SessionEvent.__value__))
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 KEPT_INPUT_SECONDS = 30.0
@@ -432,6 +433,9 @@ class Session:
             self._do(effects.popleft())
 
     def _do(self, effect: Effect) -> None:
+        if type(effect) in EVENTS:  # most are, and there are many: one look-up instead of a dozen
+            self._publish(cast(SessionEvent, effect))
+            return
         match effect:
             case Finish():
                 self._speaker.finish(effect.response_id)

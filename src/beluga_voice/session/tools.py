@@ -65,8 +65,11 @@ async def run_tool(one: Tool, arguments: str) -> str:
     name = one.spec.name
     try:
         given = msgspec.json.decode(arguments or "{}", type=_arguments(name, one.function))
-    except msgspec.DecodeError as error:
+    except msgspec.ValidationError as error:
         raise ToolFailed(f"wrong arguments for {name!r}: {error}", op="tools") from error
+    except msgspec.DecodeError as error:
+        message = f"the tool {name!r} failed: its arguments are not JSON"
+        raise ToolFailed(message, op="tools") from error
     values = {field: getattr(given, field) for field in given.__struct_fields__}
     limit = asyncio.timeout(one.timeout_seconds)
     try:

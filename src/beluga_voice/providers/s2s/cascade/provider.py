@@ -435,13 +435,17 @@ class CascadeLink:
         """Speak the agent's answer, sentence by sentence."""
         sentences = Sentences()
         try:
-            async with _closing(self._agent.respond(turn)) as pieces:
+            pieces = self._agent.respond(turn)
+            try:
                 async for piece in pieces:
                     if not piece:
                         continue
                     self._told(making, piece)
                     for sentence in sentences.feed(piece):
                         self._tts.send(SpeakText(context_id=making.context, text=sentence))
+            finally:
+                if isinstance(pieces, AsyncGenerator):
+                    await pieces.aclose()
             for sentence in sentences.flush():
                 self._tts.send(SpeakText(context_id=making.context, text=sentence))
         except BelugaError as error:
@@ -583,13 +587,3 @@ class CascadeLink:
             )
         self._feed.put(LinkClosed(is_clean=is_clean, reason=reason))
         self._feed.close()
-
-
-@asynccontextmanager
-async def _closing(pieces: AsyncIterator[str]) -> AsyncIterator[AsyncIterator[str]]:
-    """An agent's answer, closed however it is left, if it can be."""
-    try:
-        yield pieces
-    finally:
-        if isinstance(pieces, AsyncGenerator):
-            await pieces.aclose()

@@ -37,7 +37,8 @@ class Sentences:
             if not _ABBREVIATION.search(self._text[start : end.end()]):
                 _add(found, self._text[start : end.end()])
                 start = end.end()
-        self._text = self._text[start:]
+        if start:
+            self._text = self._text[start:]
         while len(self._text) > self._limit:
             cut = self._cut()
             _add(found, self._text[:cut])
