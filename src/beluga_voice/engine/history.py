@@ -49,7 +49,7 @@ class History:
 
     def commit(self, utterance_id: UtteranceId) -> None:
         """Keep a place for an utterance."""
-        if not any(place.utterance_id == utterance_id for place in self._places):
+        if not any(place.utterance_id == utterance_id for place in reversed(self._places)):
             self._places.append(_Place(None, utterance_id=utterance_id))
 
     def transcribe(self, utterance_id: UtteranceId, text: str) -> None:

@@ -113,7 +113,7 @@ KEPT_INPUT_SECONDS = 30.0
 UNREAD_EVENTS = 10_000
 """Events an application may leave unread; beyond that it gets no more sound, only the rest."""
 UNREAD_AT_FIRST = 200
-"""Events, without sound, that are kept for the first reader."""
+"""Events, without sound, that are kept for a first reader who comes late."""
 
 
 class Session:
@@ -211,7 +211,7 @@ class Session:
         self._kept_limit = int(KEPT_INPUT_SECONDS * rates.input_rate)
         self._link: S2sLink | None = None
         self._readers: list[Feed[Happening]] = []
-        self._unread: deque[Happening] | None = deque(maxlen=UNREAD_AT_FIRST)
+        self._unread: list[Happening] | None = []
         self._sequence = 0
         self._meter = Meter()
         self._crash: Exception | None = None
@@ -362,7 +362,7 @@ class Session:
     def events(self) -> AsyncIterator[Happening]:
         """What happens from now on, up to and including `SessionEnded`.
 
-        The first reader also gets what happened before it came.
+        The first reader also gets what happened before it came, unless that was long ago.
         """
         feed: Feed[Happening] = Feed()
         if self._unread is not None:
@@ -667,6 +667,8 @@ class Session:
         happening = Happening(event=event, at=at, sequence=sequence)
         if self._unread is not None:
             self._unread.append(happening)
+            if len(self._unread) >= UNREAD_AT_FIRST:
+                self._unread = None  # nobody reads: spare the memory, and the work
         for reader in self._readers:
             if reader.waiting < UNREAD_EVENTS or not isinstance(event, AgentResponseAudio):
                 reader.put(happening)

@@ -403,7 +403,8 @@ class CascadeLink:
 
     def _unanswered(self) -> str:
         words: list[str] = []
-        for item in reversed(self.history):
+        for said in reversed(self._history):
+            item = said.item
             if not isinstance(item, Message) or item.role is Role.AGENT:
                 break
             if item.role is Role.USER:

@@ -9,9 +9,7 @@ before the limit, so that speech can begin.
 import re
 
 MAX_CHARACTERS = 240
-LOOK_BACK = 8
-"""Characters before a new piece that may belong to a mark which it completes."""
-_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n+")
+_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|vs|etc|e\.g|i\.e|approx|inc|ltd|jr|sr|[a-z]|\d{1,2})\.$",
     re.IGNORECASE,
@@ -26,23 +24,14 @@ class Sentences:
         self._text = ""
 
     def feed(self, piece: str) -> list[str]:
-        """The sentences that `piece` completes."""
-        # A mark counts once the space after it is there: the last character may be looked at again.
-        searched = max(len(self._text) - LOOK_BACK, 0)
+        """The sentences that `piece` completes; how the text is cut into pieces changes nothing."""
         self._text += piece
         found: list[str] = []
         start = 0
-        while (end := _END.search(self._text, searched)) is not None:
-            searched = end.end()
-            if not _ABBREVIATION.search(self._text[start : end.end()]):
-                _add(found, self._text[start : end.end()])
-                start = end.end()
-        if start:
-            self._text = self._text[start:]
-        while len(self._text) > self._limit:
-            cut = self._cut()
-            _add(found, self._text[:cut])
-            self._text = self._text[cut:]
+        while (end := self._end(start)) is not None:
+            _add(found, self._text[start:end])
+            start = end
+        self._text = self._text[start:]
         return found
 
     def flush(self) -> list[str]:
@@ -52,12 +41,23 @@ class Sentences:
         self._text = ""
         return found
 
-    def _cut(self) -> int:
+    def _end(self, start: int) -> int | None:
+        """Where the sentence that begins at `start` ends; `None` while that cannot be known."""
+        limit = start + self._limit
+        searched = start
+        # One more than the limit: a mark counts once the space after it is there.
+        while (mark := _END.search(self._text, searched, limit + 1)) is not None:
+            searched = mark.end()
+            if not _ABBREVIATION.search(self._text[start:searched]):
+                return searched
+        return self._cut(start, limit) if len(self._text) > limit else None
+
+    def _cut(self, start: int, limit: int) -> int:
         for mark in (", ", "; ", ": ", " "):
-            cut = self._text.rfind(mark, 1, self._limit)
+            cut = self._text.rfind(mark, start + 1, limit)
             if cut > 0:
                 return cut + 1
-        return self._limit
+        return limit
 
 
 def _add(found: list[str], sentence: str) -> None:
