@@ -222,11 +222,17 @@ def _result(
 
 def draw(result: Result, path: Path) -> None:
     """A small chart for each number, the contestants side by side."""
-    figure, charts = canvas(3, rows=2, width=10.5, height=5.0)
     names: list[str] = result.series["names"]
-    for axes, at in zip(charts, DRAWN, strict=True):
+    values: dict[str, list[float | None]] = result.series["values"]
+    drawn = [at for at in DRAWN if any(values[name][at] is not None for name in names)]
+    rows = 1 if len(drawn) <= 3 else 2
+    columns = max(1, (len(drawn) + rows - 1) // rows)
+    figure, charts = canvas(columns, rows=rows, width=1 + 3.2 * columns, height=0.4 + 2.3 * rows)
+    for axes in charts[len(drawn) :]:
+        axes.set_axis_off()
+    for axes, at in zip(charts, drawn, strict=False):
         column = COLUMNS[at]
-        lengths = [result.series["values"][name][at] or 0.0 for name in names]
+        lengths = [values[name][at] or 0.0 for name in names]
         axes.barh(names, lengths, color=[COLOURS.get(name, THIRD) for name in names], height=0.6)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)

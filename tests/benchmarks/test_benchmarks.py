@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "latency": ("--turns", "2", "--loop", "asyncio"),
     "barge_in": ("--trials", "2", "--loop", "asyncio"),
-    "density": ("--sessions", "2", "--seconds", "0.5", "--settle", "6"),
+    "density": ("--sessions", "2", "--seconds", "8", "--settle", "0"),
     "memory": ("--sessions", "3"),
     "imports": ("--processes", "1"),
 }
@@ -44,55 +47,73 @@ def bench(name: str, folder: Path, *arguments: str) -> subprocess.CompletedProce
     )
 
 
-def result_of(name: str, folder: Path) -> dict[str, Any]:
-    """The JSON that it wrote."""
-    form: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
-    return form
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a benchmark left."""
+
+    done: subprocess.CompletedProcess[str]
+    form: dict[str, Any]
+    picture: bytes
+
+    def number(self, name: str) -> float:
+        """One of its numbers."""
+        value: float = self.form["numbers"][name]["value"]
+        return value
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Runs a benchmark in a tiny size, once for all tests that look at it."""
+
+    @cache
+    def run(name: str) -> Run:
+        folder = tmp_path_factory.mktemp(name)
+        done = bench(name, folder, *TINY[name])
+        assert done.returncode == 0, done.stderr
+        return Run(
+            done=done,
+            form=json.loads((folder / f"{name}.json").read_text()),
+            picture=(folder / f"{name}.png").read_bytes(),
+        )
+
+    return run
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_benchmark_leaves_a_result_and_a_picture(name: str, tmp_path: Path) -> None:
+def test_a_benchmark_leaves_a_result_and_a_picture(name: str, tiny: Callable[[str], Run]) -> None:
     """It prints its tables, and its JSON says what was measured where, each number with a unit."""
-    done = bench(name, tmp_path, *TINY[name])
-    assert done.returncode == 0, done.stderr
-    form = result_of(name, tmp_path)
-    assert form["name"] == name
-    assert form["what"]
-    assert form["command"].startswith(f"python -m benchmarks {name}")
-    assert form["date"]
-    assert form["python"].startswith("3.")
-    assert form["cpu_count"] >= 1
-    assert len(form["load_average"]) == 3
-    assert form["numbers"]
-    for number in form["numbers"].values():
+    run = tiny(name)
+    assert run.form["name"] == name
+    assert run.form["what"]
+    assert run.form["command"].startswith(f"python -m benchmarks {name}")
+    assert run.form["date"]
+    assert run.form["python"].startswith("3.")
+    assert run.form["cpu_count"] >= 1
+    assert len(run.form["load_average"]) == 3
+    assert run.form["numbers"]
+    for number in run.form["numbers"].values():
         assert set(number) == {"value", "unit"}
         assert number["unit"]
-    assert all(table["title"] in done.stdout for table in form["tables"])
-    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert all(table["title"] in run.done.stdout for table in run.form["tables"])
+    assert run.picture.startswith(b"\x89PNG")
 
 
-def test_the_session_adds_time_that_the_floor_does_not(tmp_path: Path) -> None:
-    """Both are measured in each turn, and ours is more than nothing."""
-    assert bench("latency", tmp_path, *TINY["latency"]).returncode == 0
-    series = result_of("latency", tmp_path)["series"]
+def test_the_session_and_the_floor_are_both_measured(tiny: Callable[[str], Run]) -> None:
+    """Each turn of ours has one of the floor beside it, and both take more than no time."""
+    series = tiny("latency").form["series"]
     assert len(series["beluga_ms"]) == len(series["floor_ms"]) == 2
-    assert min(series["beluga_ms"]) > 0
-    assert min(series["floor_ms"]) > 0
+    assert min(*series["beluga_ms"], *series["floor_ms"]) > 0
 
 
-def test_no_sound_follows_the_order_to_be_silent(tmp_path: Path) -> None:
+def test_no_sound_follows_the_order_to_be_silent(tiny: Callable[[str], Run]) -> None:
     """A line that was told to be silent is handed no more of the answer."""
-    assert bench("barge_in", tmp_path, *TINY["barge_in"]).returncode == 0
-    numbers = result_of("barge_in", tmp_path)["numbers"]
-    assert numbers["at_once_late"]["value"] == 0
-    assert numbers["as_shipped_late"]["value"] == 0
+    assert tiny("barge_in").number("at_once_late") == 0
+    assert tiny("barge_in").number("as_shipped_late") == 0
 
 
-def test_calls_over_websockets_are_answered(tmp_path: Path) -> None:
+def test_calls_over_websockets_are_answered(tiny: Callable[[str], Run]) -> None:
     """The callers speak, the detector hears where they stop, and no call is lost or cut short."""
-    done = bench("density", tmp_path, "--sessions", "2", "--seconds", "9", "--settle", "0")
-    assert done.returncode == 0, done.stderr
-    (stretch,) = result_of("density", tmp_path)["series"]["stretches"]
+    (stretch,) = tiny("density").form["series"]["stretches"]
     assert stretch["calls"] == 2
     assert stretch["client"]["answers"] >= 2
     assert stretch["client"]["messages"] > 100
@@ -100,18 +121,15 @@ def test_calls_over_websockets_are_answered(tmp_path: Path) -> None:
     assert stretch["client"]["clears"] == 0
 
 
-def test_a_session_holds_one_task(tmp_path: Path) -> None:
-    """What is counted is tasks for each session, idle and active."""
-    assert bench("memory", tmp_path, *TINY["memory"]).returncode == 0
-    numbers = result_of("memory", tmp_path)["numbers"]
-    assert numbers["idle_tasks"]["value"] == 1
-    assert numbers["active_tasks"]["value"] >= 1
+def test_a_session_holds_one_task(tiny: Callable[[str], Run]) -> None:
+    """A session that listens owns the one task that holds its service open."""
+    assert tiny("memory").number("idle_tasks") == 1
+    assert tiny("memory").number("active_tasks") >= 1
 
 
-def test_importing_the_package_loads_nothing_heavy(tmp_path: Path) -> None:
+def test_importing_the_package_loads_nothing_heavy(tiny: Callable[[str], Run]) -> None:
     """Neither numpy nor pydantic nor opentelemetry is loaded by `import beluga_voice`."""
-    assert bench("imports", tmp_path, *TINY["imports"]).returncode == 0
-    assert result_of("imports", tmp_path)["numbers"]["unwanted"]["value"] == 0
+    assert tiny("imports").number("unwanted") == 0
 
 
 def test_a_comparison_reads_what_the_harness_measured(tmp_path: Path) -> None:
@@ -119,13 +137,11 @@ def test_a_comparison_reads_what_the_harness_measured(tmp_path: Path) -> None:
     harness = tmp_path / "harness"
     (harness / "common").mkdir(parents=True)
     (harness / "common" / "drive.py").write_text(DRIVE)
-    done = bench(
-        "compare", tmp_path, "--harness", str(harness), "--bench", "b3", "--rounds", "1"
-    )
+    done = bench("compare", tmp_path, "--harness", str(harness), "--bench", "b3", "--rounds", "1")
     assert done.returncode == 0, done.stderr
     ours = (ROOT / "benchmarks" / "harness" / "adapter.py").read_text()
     assert (harness / "beluga" / "adapter.py").read_text() == ours
-    form = result_of("compare", tmp_path)
+    form = json.loads((tmp_path / "compare.json").read_text())
     assert form["series"]["names"] == ["floor", "beluga"]
     assert form["numbers"]["floor: barge-in, p50"] == {"value": 0.5, "unit": "ms"}
     assert form["numbers"]["beluga: barge-in, p50"] == {"value": 1.5, "unit": "ms"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from beluga_voice import config
-from beluga_voice.cli.main import USAGE, main
+from beluga_voice.cli.main import DEFAULTS, USAGE, main
 from beluga_voice.errors import ConfigurationError
 
 
@@ -219,14 +219,22 @@ def test_a_token_from_the_environment_opens_the_server(capsys, monkeypatch):
     assert "too short!" not in said
 
 
+def test_the_defaults_of_the_command_line_are_those_of_the_settings():
+    """A command without settings does as one whose settings are all defaults."""
+    names = {"phrase": "phrases", "allow_origin": "allow_origins"}
+    settings = config.read().model_dump()
+    assert {names.get(name, name): value for name, value in DEFAULTS.items()} == settings
+
+
 @pytest.mark.parametrize(
     "program",
     [
+        "from beluga_voice.cli.main import main\nassert main(['talk', 'nowhere.wav']) == 2",
         "import beluga_voice, beluga_voice.app",
         "from beluga_voice.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass",
     ],
 )
 def test_pydantic_is_loaded_only_where_settings_are_read(program):
-    """Neither importing the package nor asking for help loads pydantic or YAML."""
+    """Importing, asking for help, and talking without settings load neither pydantic nor YAML."""
     check = "import sys\nassert not {'pydantic', 'pydantic_settings', 'yaml'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", f"{program}\n{check}"], check=True, capture_output=True)

@@ -475,3 +475,18 @@ def test_telephone_keys_are_one_input():
             return first, on.user_words()
 
     assert play(scene) == ("got 12", ["12", "7"])
+
+
+def test_what_was_heard_is_settled_when_the_call_ends():
+    """A response that sounds when the person hangs up is in the history as far as it was heard."""
+
+    async def scene():
+        async with stage() as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(1.2)
+            on.caller.hang_up()
+            await on.session.wait_closed()
+            (ended,) = on.trace.of(AgentResponseEnded)
+            return ended.outcome, on.agent_words(), on.caller.heard
+
+    assert play(scene) == (ResponseOutcome.CUT, ["one two"], "one two")

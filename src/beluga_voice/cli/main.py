@@ -5,11 +5,28 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from beluga_voice import __version__
 from beluga_voice.errors import BelugaError, ConfigurationError, Misuse
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+DEFAULTS: dict[str, Any] = {
+    "agent": None,
+    "stt": None,
+    "tts": None,
+    "vad": None,
+    "voice": None,
+    "greeting": "",
+    "phrase": (),
+    "host": "127.0.0.1",
+    "port": 8080,
+    "max_sessions": 100,
+    "allow_origin": (),
+    "token": None,
+}
+"""The options where nothing is set: those of `beluga_voice.config`, without loading it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,26 +70,36 @@ def _run(options: argparse.Namespace) -> int:
 
 def _fill_in(options: argparse.Namespace) -> None:
     """Take from the settings what was not asked for."""
+    for name, value in (_settings() if _has_settings() else DEFAULTS).items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
+
+
+def _has_settings() -> bool:
+    """Whether there are any: loading what reads them takes as long as half of all the rest."""
+    is_set = any(name.upper().startswith("BELUGA_VOICE_") for name in os.environ)
+    return is_set or os.path.lexists("beluga-voice.yaml")
+
+
+def _settings() -> dict[str, Any]:
+    """The settings, by the names of the options."""
     from beluga_voice import config
 
     settings = config.read()
-    found = {
+    return {
         "agent": settings.agent,
         "stt": settings.stt,
         "tts": settings.tts,
         "vad": settings.vad,
         "voice": settings.voice,
         "greeting": settings.greeting,
-        "phrase": list(settings.phrases),
+        "phrase": settings.phrases,
         "host": settings.host,
         "port": settings.port,
         "max_sessions": settings.max_sessions,
-        "allow_origin": list(settings.allow_origins),
+        "allow_origin": settings.allow_origins,
         "token": settings.token.get_secret_value() if settings.token else None,
     }
-    for name, value in found.items():
-        if getattr(options, name, None) is None:
-            setattr(options, name, value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -215,7 +215,7 @@ class Engine:
             case TalkKey():
                 exchange.talk_key(event.is_down, now)
             case CallClosed():
-                self._supervision.end("hung_up", event.reason)
+                self._supervision.end("hung_up", event.reason, now)
             case Say():
                 exchange.say(event, now)
             case Update():
@@ -230,7 +230,7 @@ class Engine:
             case LinkClosed():
                 self._supervision.closed(event, exchange, now)
             case Close():
-                self._supervision.end(event.reason, event.message)
+                self._supervision.end(event.reason, event.message, now)
             case LinkReady() | UsageReported() | GoingAway() | ResumptionChanged():
                 pass
             case ResponseAudio() | DelegationRequested():

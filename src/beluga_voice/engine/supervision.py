@@ -95,7 +95,7 @@ class Supervision:
         if is_retryable:
             self._lost(str(error), exchange, now)
         else:
-            self.end("failed", str(error))
+            self.end("failed", str(error), now)
 
     def closed(self, event: LinkClosed, exchange: Exchange, now: float) -> None:
         """The link is gone: what was being made over it has failed."""
@@ -108,13 +108,14 @@ class Supervision:
         self._stop_tools()
         self._lost(reason, exchange, now)
 
-    def end(self, reason: EndReason, message: str) -> None:
-        """The session ends."""
+    def end(self, reason: EndReason, message: str, now: float) -> None:
+        """The session ends; what sounds is cut, and counts as far as it was heard."""
+        if self._responses.cut(now) is None:
+            self._outlet.do(Silence())
         self._machine.take(ConnectionInput.CLOSE)
         self._outlet.is_up = False
         self._outlet.deadlines.clear_all()
         self._stop_tools()
-        self._outlet.do(Silence())
         is_failure = reason == "failed"
         self._set_state(SessionState.ERROR if is_failure else SessionState.DISCONNECTED)
         self._outlet.emit(SessionEnded(reason=reason, message=message))
@@ -136,7 +137,7 @@ class Supervision:
         if self._attempt > limit:
             message = f"{provider} is lost after {limit} attempts: {reason}"
             self._outlet.fail(ErrorCode.NETWORK_ERROR, message, is_fatal=True)
-            self.end("failed", message)
+            self.end("failed", message, now)
             return
         delay_ms = self._reconnect.delay_ms(self._attempt)
         self._outlet.emit(Reconnecting(attempt=self._attempt, delay_ms=delay_ms))

@@ -11,7 +11,9 @@ import re
 MAX_CHARACTERS = 240
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]|\n")
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|no|vs|etc|e\.g|i\.e|approx|inc|ltd|jr|sr|[a-z]|\d{1,2})\.$",
+    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|etc|e\.g|i\.e|approx|inc|ltd|jr|sr|[a-z])\.$"
+    # "No." alone is an answer, and a number ends a sentence as often as it begins an item.
+    r"|\S\sno\.$|^\s*\d{1,2}\.$",
     re.IGNORECASE,
 )
 
