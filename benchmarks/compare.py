@@ -179,11 +179,10 @@ def _value(lines: dict[str, list[dict[str, Any]]], column: Column, name: str) ->
             continue
         if any(line.get(key) != wanted for key, wanted in column.where.items()):
             continue
-        value: Any = line
-        for key in column.key.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            values.append(value)
+        outer, _, key = column.key.rpartition(".")
+        part: dict[str, Any] = line[outer] if outer else line
+        if part[key] is not None:
+            values.append(part[key])
     return rounded(median(values)) if values else None
 
 

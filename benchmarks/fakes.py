@@ -94,7 +94,7 @@ class InstantStt:
         self.marks = marks or Marks()
 
     @asynccontextmanager
-    async def connect(self, options: SttOptions, /) -> "AsyncIterator[_SttLink]":
+    async def connect(self, options: SttOptions, /) -> "AsyncGenerator[_SttLink]":
         """A link that waits for nothing."""
         yield _SttLink(self.marks)
 
@@ -140,7 +140,7 @@ class InstantTts:
         self.frames = max(1, milliseconds // FRAME_MILLISECONDS)
 
     @asynccontextmanager
-    async def connect(self, options: TtsOptions, /) -> "AsyncIterator[_TtsLink]":
+    async def connect(self, options: TtsOptions, /) -> "AsyncGenerator[_TtsLink]":
         """A link that speaks at once."""
         yield _TtsLink(self)
 

@@ -140,7 +140,7 @@ def draw(result: Result, path: Path) -> None:
     figure, (axes,) = canvas(height=3.2)
     labels = ["import beluga_voice (-X importtime)", *[row[0] for row in result.series["steps"]]]
     lengths = [
-        result.numbers["import_beluga_voice"].value,
+        result.numbers["import_beluga_voice"].value or 0.0,
         *[row[1] for row in result.series["steps"]],
     ]
     axes.barh(labels, lengths, color=OURS, height=0.6)

@@ -19,6 +19,7 @@ from beluga_voice.agents.functions import AgentFunction, agent_of
 from beluga_voice.audio.tone import tone
 from beluga_voice.events import (
     AgentResponseAudio,
+    AgentResponseEnded,
     AgentResponseText,
     CallCommand,
     ClearPlayback,
@@ -68,10 +69,13 @@ class Notes:
 
 def _shown(item: object) -> str:
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(item).__name__).lower()
+    hidden = _HIDDEN
+    if isinstance(item, AgentResponseEnded) and item.heard_text == item.text:
+        hidden = _HIDDEN | {"text"}
     fields = [
         f"{field.name}={_value(getattr(item, field.name))}"
         for field in dataclasses.fields(item)  # type: ignore[arg-type]
-        if field.name not in _HIDDEN and not _is_plain(getattr(item, field.name))
+        if field.name not in hidden and not _is_plain(getattr(item, field.name))
     ]
     return " ".join([name, *fields])
 

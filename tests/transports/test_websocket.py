@@ -4,9 +4,9 @@ import asyncio
 import ssl
 from contextlib import suppress
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
+import trustme
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.datastructures import Headers
 
@@ -26,13 +26,28 @@ from beluga_voice.testing.network import Conditions
 from beluga_voice.transports.websocket import connect_websocket
 from transports.codec import HOST, PORT, URL
 
-SELF_SIGNED = Path(__file__).parent / "self_signed.pem"
-"""A certificate for another name than 127.0.0.1, with its key, which guards nothing."""
-
 
 async def echo(connection: ServerConnection) -> None:
     async for message in connection:
         await connection.send(message)
+
+
+def test_a_trusted_service_is_reached():
+    """A connection over TLS carries messages, when its certificate is vouched for."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+
+    async def scene():
+        async with serve(echo, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with connect_websocket(f"wss://127.0.0.1:{port}/", ssl=trusting) as channel:
+                await channel.send("hello")
+                return await anext(aiter(channel))
+
+    assert asyncio.run(scene()) == "hello"
 
 
 async def attempt(url: str = URL, **settings: object) -> BelugaError:
@@ -233,8 +248,11 @@ def test_what_cannot_work_is_a_configuration_error(url, settings, says):
 def test_an_untrusted_certificate_says_what_to_do():
     """A service whose certificate nobody vouches for is unreachable, and the cause is named."""
     # The simulated network has no TLS, so this one is on a real loopback socket.
+    authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(SELF_SIGNED)
+    authority.issue_cert("elsewhere.example").configure_cert(context)
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
 
     async def scene():
         loop = asyncio.get_running_loop()
@@ -243,7 +261,7 @@ def test_an_untrusted_certificate_says_what_to_do():
         async with serve(echo, "127.0.0.1", 0, ssl=context) as server:
             port = server.sockets[0].getsockname()[1]
             return await attempt(f"wss://127.0.0.1:{port}/"), await attempt(
-                f"wss://127.0.0.1:{port}/", ssl=ssl.create_default_context(cafile=SELF_SIGNED)
+                f"wss://127.0.0.1:{port}/", ssl=trusting
             )
 
     strange, wrong_name = asyncio.run(scene())

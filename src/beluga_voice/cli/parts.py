@@ -23,6 +23,9 @@ def load_object(spec: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigurationError(f"cannot import {module_name!r}: {error}", op="agent") from error
+    except Exception as error:  # whatever the module does while it is imported
+        message = f"cannot import {module_name!r}: {type(error).__name__}: {error}"
+        raise ConfigurationError(message, op="agent") from error
     try:
         return getattr(module, name)
     except AttributeError as error:

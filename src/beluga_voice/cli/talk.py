@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def talk(options: argparse.Namespace) -> int:
         from beluga_voice.cli.microphone import converse
 
         return converse(session_maker(options), as_json=options.json)
+    for path in filter(None, (options.out, options.mix)):
+        _check_writable(path)
     speech = _read(options.question)
     make = session_maker(options)
     line = RecordingLine()
@@ -64,6 +67,20 @@ def _read(path: str) -> bytes:
     if not speech:
         raise WrongFormat(f"{path} holds no sound: give a WAV file with speech", op="talk")
     return speech
+
+
+def _check_writable(path: str) -> None:
+    """Find out before the call, not after it, whether there is a place for its recording."""
+    folder = Path(path).parent
+    if Path(path).is_dir():
+        problem = "it is a directory"
+    elif not folder.is_dir():
+        problem = f"there is no directory {str(folder)!r}"
+    elif not os.access(path if Path(path).exists() else folder, os.W_OK):
+        problem = "this user may not"
+    else:
+        return
+    raise ConfigurationError(f"cannot write {path!r}: {problem}", op="talk")
 
 
 def _write(path: str, pcm: bytes, *, channels: int) -> None:

@@ -1,0 +1,86 @@
+"""`beluga-voice serve` as a process, with real speech over its websocket."""
+
+import asyncio
+import json
+import re
+import signal
+
+import aiohttp
+from cliside import finish, nobody_is_left, pause, start, survivors
+
+from beluga_voice.audio.level import dbfs
+from beluga_voice.audio.wav import read_wav
+
+FRAME = 640
+
+
+async def call(url, pcm):
+    """Speak over the websocket, in real time; the events until the answer was heard, its sound."""
+    events, sound = [], b""
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws") as caller:
+        await caller.send_json({"type": "start", "version": 1})
+
+        async def speak():
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            frames = pcm + pause(20)
+            for count, at in enumerate(range(0, len(frames), FRAME)):
+                await caller.send_bytes(frames[at : at + FRAME])
+                await asyncio.sleep(began + (count + 1) * 0.02 - loop.time())
+
+        speaking = asyncio.create_task(speak())
+        try:
+            async with asyncio.timeout(30):
+                async for message in caller:
+                    if message.type is aiohttp.WSMsgType.BINARY:
+                        sound += message.data
+                        continue
+                    form = json.loads(message.data)
+                    events.append(form.get("event", form))
+                    if events[-1]["type"] == "agent_response_ended":
+                        break
+        finally:
+            speaking.cancel()
+            await asyncio.gather(speaking, return_exceptions=True)
+    return events, sound
+
+
+async def misbehave(url):
+    """Say what makes no sense; how the server closes."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws") as caller:
+        await caller.send_str("this is no JSON")
+        refusal = await caller.receive_json()
+        closing = await caller.receive()
+        return refusal, closing.type
+
+
+async def health(url):
+    async with aiohttp.ClientSession() as http, http.get(f"{url}/health") as answer:
+        return await answer.json()
+
+
+def test_a_call_to_the_server_is_heard_and_answered(question):
+    """Speech in gives a transcript and speech out; a bad caller harms nobody; SIGTERM ends it."""
+    process = start("serve", "--port", "0")
+    try:
+        url = next(
+            found[0] for line in process.stderr if (found := re.search(r"http://[\d.:]+", line))
+        )
+        events, sound = asyncio.run(call(url, read_wav(question).data))
+        refusal, closing = asyncio.run(misbehave(url))
+        after = asyncio.run(health(url))
+    finally:
+        process.send_signal(signal.SIGTERM)
+    ended = finish(process)
+    assert events[0]["type"] == "started"
+    finals = [one["text"] for one in events if one["type"] == "transcription" and one["is_final"]]
+    assert finals == ["what time is it"]
+    assert events[-1]["outcome"] == "heard"
+    assert dbfs(sound) > -40
+    assert len(sound) / 2 / 24 >= events[-1]["heard_ms"] - 1
+    assert (refusal["type"], refusal["is_fatal"]) == ("error", True)
+    assert closing is aiohttp.WSMsgType.CLOSE
+    assert after["status"] == "ok"
+    assert ended.status == 0
+    assert "Traceback" not in ended.err
+    assert nobody_is_left(process.pid), survivors(process.pid)
