@@ -40,7 +40,7 @@ class VoiceSession(Session):
     """A spoken conversation, over a speech-to-speech service or over three parts, never both.
 
     Without anything, it is the embedded defaults and the built-in agent. A part is a name
-    (`stt="deepgram:nova-3"`) or a provider; an agent is an async function or generator that is
+    (`stt="pocketsphinx"`) or a provider; an agent is an async function or generator that is
     given the person's words. `memory` keeps what was said under `memory_key`, say the caller's
     number, and what it has kept there takes the place of `history`.
 

@@ -10,6 +10,7 @@ from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.cli.parts import session_maker
 from beluga_voice.interfaces import LineOptions
 from beluga_voice.server import app
+from beluga_voice.server.access import Access
 from beluga_voice.session.line import NoLine
 
 
@@ -20,8 +21,11 @@ def serve(options: argparse.Namespace) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
+    token, origins = getattr(options, "token", None), tuple(options.allow_origin)
+    # What cannot be served or put together is told at once, not when the models are loaded.
+    Access(host=options.host, token=token, allowed_origins=origins)
     make = session_maker(options)
-    probe = make(NoLine(LineOptions()))  # what cannot be put together is told before anyone calls
+    probe = make(NoLine(LineOptions()))
     labels = app.Labels(
         stt=options.stt or DEFAULT_STT,
         agent=options.agent or BuiltinAgent.__name__,
@@ -37,8 +41,8 @@ async def _serve(options: argparse.Namespace) -> None:
             make,
             host=options.host,
             port=options.port,
-            token=getattr(options, "token", None),
-            allowed_origins=tuple(options.allow_origin),
+            token=token,
+            allowed_origins=origins,
             labels=labels,
             limits=Limits(max_sessions=options.max_sessions),
             on_ready=lambda url: print(f"talk at {url}  (Ctrl-C stops)", file=sys.stderr),

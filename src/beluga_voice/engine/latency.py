@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 from beluga_voice.events import ResponseId, TurnMeasured
 
+ROUNDING_SECONDS = 1e-6
+"""Marks that differ by less are the same moment: a timer's own time, and the clock's."""
+
 
 @dataclass(slots=True)
 class Marks:
@@ -41,9 +44,10 @@ class Marks:
         parts: list[float | None] = []
         last = self.voice_ended
         for mark in (self.decided, self.words, self.text, self.audio, delivered):
-            if mark is None or mark < last:
+            if mark is None or mark < last - ROUNDING_SECONDS:
                 parts.append(None)
             else:
+                mark = max(mark, last)
                 parts.append(round((mark - last) * 1000, 3))
                 last = mark
         endpointing, transcription, thinking, synthesis, delivery = parts

@@ -29,7 +29,7 @@ from contextlib import (
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
-from beluga_voice.errors import BrokenProtocol, LinkLost, ProviderError
+from beluga_voice.errors import BrokenProtocol, LinkLost, ProviderError, where
 from beluga_voice.events import ErrorCategory, LinkClosed, SendAudio, ServiceFailed
 from beluga_voice.interfaces import Capabilities, Channel, Codec, WireMessage
 from beluga_voice.transports.feed import Feed
@@ -200,7 +200,7 @@ class WireLink[S, R]:
             await asyncio.sleep(LAST_WORDS_SECONDS)
             self._end(is_clean=False, reason=error.message)
         except Exception as error:
-            log.exception("the channel of %s failed", self._name)
+            log.error("the channel of %s failed: %s", self._name, where(error))
             self._end(is_clean=False, reason=f"sending failed: {type(error).__name__}")
 
     async def _flush(self) -> None:
@@ -226,7 +226,7 @@ class WireLink[S, R]:
         except LinkLost as error:
             is_clean, reason = False, error.message
         except Exception as error:
-            log.exception("the link of %s failed", self._name)
+            log.error("the link of %s failed: %s", self._name, where(error))
             is_clean, reason = False, f"receiving failed: {type(error).__name__}"
         code: int | None = None
         if isinstance(self._channel, ClosingChannel):
@@ -280,8 +280,8 @@ class WireLink[S, R]:
         self._is_over = True
         try:
             owed = self._codec.closed(is_clean=is_clean, code=code, reason=reason)
-        except Exception:
-            log.exception("the codec of %s failed at the end", self._name)
+        except Exception as error:
+            log.error("the codec of %s failed at the end: %s", self._name, where(error))
             owed = []
         for event in owed:
             if not isinstance(event, LinkClosed):
