@@ -21,6 +21,7 @@ class Benchmark(Protocol):
     add_options: Callable[[argparse.ArgumentParser], None]
     measure: Callable[[argparse.Namespace], Result]
     draw: Callable[[Result, Path], None]
+    """Imports `benchmarks.pictures` itself, because matplotlib takes time and memory to load."""
 
 
 def main() -> int:

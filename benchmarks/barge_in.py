@@ -36,7 +36,6 @@ from benchmarks.fakes import (
 from benchmarks.floor import FloorSession
 from benchmarks.latency import AT_ONCE, NOW
 from benchmarks.loops import run
-from benchmarks.pictures import OURS, THIRD, canvas, save
 from benchmarks.results import Cell, Number, Result, Table, percentile, rounded
 
 WHAT = "speech onset to the line being told to be silent, and the sound that leaks in between"
@@ -181,24 +180,28 @@ async def _measure_floor(trials: int) -> list[Trial]:
 
 def draw(result: Result, path: Path) -> None:
     """Both distributions, and what leaked."""
+    from benchmarks.pictures import OURS, THIRD, canvas, save
+
     figure, (left, right) = canvas(2, width=9.5)
     for axes, key, colour, unit, factor in (
         (left, "at_once_ms", OURS, "µs", 1000),
         (right, "as_shipped_ms", THIRD, "ms", 1),
     ):
-        values = [value * factor for value in result.series[key]]
-        axes.hist(values, bins=30, color=colour)
+        values = sorted(value * factor for value in result.series[key])
+        shares = [100 * (at + 1) / len(values) for at in range(len(values))]
+        axes.step([values[0], *values], [0, *shares], where="post", color=colour, linewidth=2)
         middle = percentile(values, 50) or 0.0
         axes.axvline(middle, color="#333333", linewidth=1, linestyle="--")
         axes.annotate(
             f"median {middle:.3g} {unit}",
-            (middle, 1),
+            (middle, 0.04),
             xycoords=("data", "axes fraction"),
-            xytext=(5, -10),
+            xytext=(6, 0),
             textcoords="offset points",
             fontsize=8.5,
         )
-        axes.set(xlabel=f"onset to silence ordered, {unit}", ylabel="trials")
+        axes.set(xlabel=f"onset to silence ordered, {unit}", ylabel="trials, %", ylim=(0, 100))
+        axes.set_xlim(0, values[-1] * 1.35)
     left.set_title("What the framework adds")
     right.set_title("With the settings as they come")
     save(figure, path, result)

@@ -19,14 +19,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.pictures import FLOOR, FOURTH, OURS, THIRD, canvas, label_bars, save
 from benchmarks.results import Cell, Number, Result, Table, rounded
 
 WHAT = "beluga-voice beside a bare asyncio floor, pipecat and livekit-agents, in one harness"
 ADAPTER = Path(__file__).parent / "harness" / "adapter.py"
 BENCHES = ("b1", "b2", "b2max", "b3", "b4")
 CONTESTANTS = ("floor", "beluga", "pipecat", "livekit")
-COLOURS = {"floor": FLOOR, "beluga": OURS, "pipecat": THIRD, "livekit": FOURTH}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +219,9 @@ def _result(
 
 def draw(result: Result, path: Path) -> None:
     """A small chart for each number, the contestants side by side."""
+    from benchmarks.pictures import FLOOR, FOURTH, OURS, THIRD, canvas, label_bars, save
+
+    colours = {"floor": FLOOR, "beluga": OURS, "pipecat": THIRD, "livekit": FOURTH}
     names: list[str] = result.series["names"]
     values: dict[str, list[float | None]] = result.series["values"]
     drawn = [at for at in DRAWN if any(values[name][at] is not None for name in names)]
@@ -232,7 +233,7 @@ def draw(result: Result, path: Path) -> None:
     for axes, at in zip(charts, drawn, strict=False):
         column = COLUMNS[at]
         lengths = [values[name][at] or 0.0 for name in names]
-        axes.barh(names, lengths, color=[COLOURS.get(name, THIRD) for name in names], height=0.6)
+        axes.barh(names, lengths, color=[colours.get(name, THIRD) for name in names], height=0.6)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set(xlabel=column.unit)

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pictures import FLOOR, LIMIT, OURS, THIRD, canvas, label_bars, save
 from benchmarks.results import Cell, Number, Result, Table
 
 WHAT = "calls that one core carries over real websockets, with the voice detector on"
@@ -37,6 +36,8 @@ LATE_MS = 20.0
 FIRST_CALLS = 40
 FULL_PERCENT = 85.0
 """A core that is used more than this is late at times."""
+ROBBED_PERCENT = 5.0
+"""If others took more of the core, a number of calls that was too many is tried once more."""
 ORDER_SECONDS = 120.0
 
 
@@ -199,6 +200,8 @@ async def _search(stretch: Stretcher, budget: float) -> list[Stretch]:
     calls = FIRST_CALLS
     while not found or loop.time() - began < budget:
         now = await stretch(calls)
+        if not now.is_carried and now.server["robbed_percent"] > ROBBED_PERCENT:
+            now = await stretch(calls)
         found.append(now)
         if now.is_carried:
             low = calls
@@ -358,8 +361,10 @@ def _shares(samples: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]
 
 def draw(result: Result, path: Path) -> None:
     """Lateness and CPU against the number of calls; and where the time goes, if it was sampled."""
+    from benchmarks.pictures import FLOOR, LIMIT, OURS, THIRD, canvas, label_bars, save
+
     parts: dict[str, float] = result.series["parts"]
-    figure, (left, *others) = canvas(2 if parts else 1, width=10.5 if parts else 7.5, height=4.0)
+    figure, (left, *others) = canvas(2 if parts else 1, width=10.5 if parts else 7.5, height=4.4)
     stretches = result.series["stretches"]
     calls = [one["calls"] for one in stretches]
     late = [one["client"]["late_p99_ms"] or 0.0 for one in stretches]
@@ -377,7 +382,14 @@ def draw(result: Result, path: Path) -> None:
     right.set(ylabel="CPU, %", ylim=(0, 105))
     right.grid(visible=False)
     lines = [*left.get_lines(), *right.get_lines()]
-    left.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=8)
+    left.legend(
+        lines,
+        [str(line.get_label()) for line in lines],
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=3,
+        fontsize=8,
+    )
     left.set_title(f"{result.numbers['calls_per_core'].value:g} calls carried by one core")
     for axes in others:
         axes.barh(list(parts), list(parts.values()), color=OURS, height=0.65)

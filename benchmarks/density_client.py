@@ -79,14 +79,12 @@ class Tally:
 
         Nothing is early: the message that came best shows when the answer's clock began.
         """
+        if answer[0][0] < self.since:
+            return  # what delayed it may have been before this stretch
         slack = self.lead - self.step
         delays = [at - max(0.0, position - slack) for at, position in answer]
         began = min(delays)
-        self.late += [
-            (delay - began) * 1000
-            for delay, (at, _) in zip(delays, answer, strict=True)
-            if at >= self.since
-        ]
+        self.late += [(delay - began) * 1000 for delay in delays]
 
 
 class Caller(asyncio.Protocol):

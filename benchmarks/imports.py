@@ -15,7 +15,6 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from benchmarks.pictures import LIMIT, OURS, canvas, label_bars, save
 from benchmarks.results import Cell, Number, Result, Table, rounded
 
 WHAT = "time of `import beluga_voice`, of a first provider and of a first session"
@@ -137,6 +136,8 @@ def _steps() -> dict[str, Any]:
 
 def draw(result: Result, path: Path) -> None:
     """A bar for each step."""
+    from benchmarks.pictures import LIMIT, OURS, canvas, label_bars, save
+
     figure, (axes,) = canvas(height=3.2)
     labels = ["import beluga_voice (-X importtime)", *[row[0] for row in result.series["steps"]]]
     lengths = [

@@ -32,7 +32,6 @@ from benchmarks.fakes import (
 )
 from benchmarks.floor import FloorSession
 from benchmarks.loops import run
-from benchmarks.pictures import FLOOR, OURS, canvas, label_bars, save
 from benchmarks.results import Number, Result, Table, percentile, rounded
 
 WHAT = "framework-added time from the end of speech to the first sound at the line"
@@ -148,6 +147,8 @@ async def _turn(session: Session | FloorSession, marks: Marks) -> dict[str, floa
 
 def draw(result: Result, path: Path) -> None:
     """The distribution of both, and our stages."""
+    from benchmarks.pictures import FLOOR, OURS, canvas, label_bars, save
+
     figure, (left, right) = canvas(2, width=9.5)
     for name, key, colour in (
         ("bare asyncio floor", "floor_ms", FLOOR),

@@ -1,8 +1,8 @@
 """How much memory and how many tasks a session takes, with services that take none.
 
-The sessions are in a process of their own, with nothing else in it. *Idle*: connected, and one
-second of silence was heard. *Active*: the person has spoken, and the agent speaks, with most of its
-answer waiting to be heard. Growth of the process is divided by the number of sessions.
+The sessions are in a process of their own, with nothing else in it. *Idle*: connected, and five
+to ten seconds of silence were heard. *Active*: the person has spoken, and the agent speaks, with
+most of its answer waiting to be heard. Growth of the process is divided by the number of sessions.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -37,6 +37,8 @@ from benchmarks.results import Cell, Number, Result, Table, rounded
 
 WHAT = "memory and tasks of a session, idle and active"
 ANSWER_SECONDS = 3
+SILENT_FRAMES = 250
+"""At least; each session hears one more than the one before, and at most twice as many."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -161,8 +163,8 @@ async def _measure(count: int) -> dict[str, float | None]:
         began = perf_counter()
         sessions = [await stack.enter_async_context(_session()) for _ in range(count)]
         found["start_ms"] = rounded((perf_counter() - began) * 1000 / count)
-        for session in sessions:
-            _hear(session, QUIET, 50)
+        for at, session in enumerate(sessions):
+            _hear(session, QUIET, SILENT_FRAMES + at % SILENT_FRAMES)
         found["idle_kib"] = rounded((_resident_kib() - base) / count, 1)
         found["idle_tasks"] = rounded((_tasks() - tasks) / count)
         for session in sessions:

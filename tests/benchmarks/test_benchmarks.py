@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.results import Number, Result, Table, as_markdown, as_text, percentile, read
 
 ROOT = Path(__file__).parents[2]

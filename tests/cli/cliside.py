@@ -2,10 +2,13 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+import uuid
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,17 +68,29 @@ def run(*arguments, cwd=None):
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def start(*arguments, cwd=None, env=None):
-    """Start a command in a session of its own, as a terminal does."""
-    return subprocess.Popen(
-        command(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        start_new_session=True,
-        env={**os.environ, **(env or {})},
-    )
+class Started(subprocess.Popen):
+    """A process in a session of its own, as a terminal starts it.
+
+    What it starts inherits a mark in the environment, so that it can be found wherever it went.
+    """
+
+    def __init__(self, argv, *, env=None):
+        self.mark = f"CLI_TEST={uuid.uuid4().hex}"
+        name, _, value = self.mark.partition("=")
+        super().__init__(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **(env or {}), name: value},
+        )
+
+
+def start(*arguments, env=None):
+    """Start a command."""
+    return Started(command(*arguments), env=env)
 
 
 def finish(process):
@@ -89,23 +104,50 @@ def press_ctrl_c(process):
     os.killpg(process.pid, signal.SIGINT)
 
 
-def survivors(session):
-    """The processes of a terminal session that are alive, by what they run."""
-    found = []
+def survivors(process):
+    """Of a process and all it started, those that are alive: what each runs, by its id."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
-                if int(stat[3]) == session and stat[0] != "Z":
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+            with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+                if process.mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
     return found
 
 
-def nobody_is_left(session, *, within_seconds=5):
-    """Whether all processes of the session end in time."""
+def has_ended(pid, *, within_seconds):
+    """Whether a process, of whomever, ends in time."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], within_seconds)[0])
+    finally:
+        os.close(handle)
+
+
+def nobody_is_left(process, *, within_seconds=5):
+    """Whether a process, and all that it started, end in time."""
+    return all(has_ended(pid, within_seconds=within_seconds) for pid in survivors(process))
+
+
+def wait_for_children(process, *, within_seconds=20):
+    """Wait until a command has started processes of its own."""
     ends = time.monotonic() + within_seconds
-    while survivors(session) and time.monotonic() < ends:
-        os.sched_yield()
-    return not survivors(session)
+    while len(survivors(process)) < 2:
+        assert time.monotonic() < ends, "it started no process"
+        assert not has_ended(process.pid, within_seconds=0.01), "it ended before"
+
+
+@contextmanager
+def command_running(*arguments):
+    """A command that runs; whatever happens here, nothing of it stays behind."""
+    process = start(*arguments)
+    try:
+        yield process
+    finally:
+        for pid in survivors(process):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate()

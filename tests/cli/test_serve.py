@@ -6,7 +6,7 @@ import re
 import signal
 
 import aiohttp
-from cliside import finish, nobody_is_left, pause, start, survivors
+from cliside import command_running, finish, nobody_is_left, pause, survivors
 
 from beluga_voice.audio.level import dbfs
 from beluga_voice.audio.wav import read_wav
@@ -19,6 +19,7 @@ async def call(url, pcm):
     events, sound = [], b""
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws") as caller:
         await caller.send_json({"type": "start", "version": 1})
+        events.append(await caller.receive_json())
 
         async def speak():
             loop = asyncio.get_running_loop()
@@ -61,17 +62,16 @@ async def health(url):
 
 def test_a_call_to_the_server_is_heard_and_answered(question):
     """Speech in gives a transcript and speech out; a bad caller harms nobody; SIGTERM ends it."""
-    process = start("serve", "--port", "0")
-    try:
+    with command_running("serve", "--port", "0") as process:
         url = next(
             found[0] for line in process.stderr if (found := re.search(r"http://[\d.:]+", line))
         )
         events, sound = asyncio.run(call(url, read_wav(question).data))
         refusal, closing = asyncio.run(misbehave(url))
         after = asyncio.run(health(url))
-    finally:
         process.send_signal(signal.SIGTERM)
-    ended = finish(process)
+        ended = finish(process)
+        assert nobody_is_left(process), survivors(process)
     assert events[0]["type"] == "started"
     finals = [one["text"] for one in events if one["type"] == "transcription" and one["is_final"]]
     assert finals == ["what time is it"]
@@ -83,4 +83,3 @@ def test_a_call_to_the_server_is_heard_and_answered(question):
     assert after["status"] == "ok"
     assert ended.status == 0
     assert "Traceback" not in ended.err
-    assert nobody_is_left(process.pid), survivors(process.pid)

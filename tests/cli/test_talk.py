@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from cliside import RATE, Ran, run, start
+from cliside import RATE, Ran, command_running, run, start
 
 from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
@@ -293,11 +293,10 @@ def test_the_version_is_printed(capfd):
 
 def test_a_reader_that_goes_away_ends_the_call(question):
     """A closed pipe is no traceback."""
-    process = start("talk", question, "--json")
-    process.stdout.close()
-    _, err = process.stderr.read(), process.stderr.close()
-    assert process.wait(30) == 1
-    assert err is None
+    with command_running("talk", question, "--json") as process:
+        process.stdout.close()
+        assert process.wait(30) == 1
+        assert process.stderr.read() == ""
 
 
 def test_the_installed_command_is_this_one(tmp_path):

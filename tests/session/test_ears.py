@@ -118,10 +118,8 @@ def test_the_preroll_of_any_chunks_is_the_whole_end(sizes, preroll_ms):
     """What is kept is the end of the sound, all of it that is wanted and less than a chunk more."""
     listening = ears(settings=VoiceSettings(preroll_ms=preroll_ms, start_ms=60))
     sound = b""
-    count = 0
-    for size in sizes:
+    for count, size in enumerate(sizes):
         chunk = (count % 251).to_bytes(2, "little") * size
-        count += 1
         sound += chunk
         listening.remember(chunk)
     kept = b"".join(listening.recall())

@@ -2,8 +2,6 @@
 
 import asyncio
 
-from session.stage import play, stage
-
 from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.events import (
     AgentResponseEnded,
@@ -15,6 +13,7 @@ from beluga_voice.events import (
     Transcription,
     TurnMeasured,
 )
+from session.stage import play, stage
 
 TURNS = 360
 """One every ten seconds; every third is interrupted."""

@@ -12,6 +12,9 @@ Every buffer is bounded:
   ends.
 * Above `MAX_UNREAD` events that nobody has read, reading from the wire pauses.
 
+A codec may answer the peer by itself, without a command (see `ReplyingCodec`). A provider may say
+by which event the service is ready; `connect` returns only then, and raises what kept it from it.
+
 A message that the codec cannot read is skipped. The first of several in a row is reported, as a
 `ServiceFailed` that is benign; more than `MAX_BROKEN` in a row end the link.
 """
@@ -29,7 +32,17 @@ from contextlib import (
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
-from beluga_voice.errors import BrokenProtocol, LinkLost, ProviderError, where
+from beluga_voice.errors import (
+    BrokenProtocol,
+    Denied,
+    LinkLost,
+    Overloaded,
+    ProviderError,
+    Rejected,
+    Silent,
+    Unreachable,
+    where,
+)
 from beluga_voice.events import ErrorCategory, LinkClosed, SendAudio, ServiceFailed
 from beluga_voice.interfaces import Capabilities, Channel, Codec, WireMessage
 from beluga_voice.transports.feed import Feed
@@ -41,6 +54,8 @@ MAX_AUDIO_BYTES = 320_000
 MAX_ORDERS = 10_000
 MAX_UNREAD = 10_000
 MAX_BROKEN = 10
+READY_SECONDS = 8.0
+"""How long connecting may take, to the event that says that the service is ready."""
 FLUSH_SECONDS = 0.5
 """How long orders that wait may still go out when a link is left."""
 LAST_WORDS_SECONDS = 1.0
@@ -56,6 +71,16 @@ class ClosingChannel(Channel, Protocol):
 
     @property
     def close_reason(self) -> str: ...
+
+
+@runtime_checkable
+class ReplyingCodec(Protocol):
+    """A codec that has messages of its own for the peer: a pong, or what waited for its turn.
+
+    `replies` is asked after each message that was decoded, before its events are delivered.
+    """
+
+    def replies(self) -> list[WireMessage]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +105,14 @@ class WireLink[S, R]:
         *,
         name: str = "wire",
         max_audio_bytes: int = MAX_AUDIO_BYTES,
+        is_ready: Callable[[R], bool] | None = None,
     ) -> None:
         self._codec = codec
+        self._replying = codec if isinstance(codec, ReplyingCodec) else None
         self._channel = channel
+        self._is_ready = is_ready
+        self._opening = asyncio.Event()
+        self._refusal: ProviderError | None = None
         self._name = name
         self._max_audio_bytes = max_audio_bytes
         self._feed: Feed[R] = Feed()
@@ -122,6 +152,22 @@ class WireLink[S, R]:
         if len(self._outbox) > MAX_ORDERS and self._orders() > MAX_ORDERS:
             log.warning("%s takes nothing any more: %d orders wait", self._name, MAX_ORDERS)
             self._end(is_clean=False, reason="the service takes nothing any more")
+
+    async def wait_ready(self, deadline: float) -> None:
+        """Wait for the event by which the service is ready, until `deadline` on the loop's clock.
+
+        Raises what the service said instead, `Unreachable` if it closed, `Silent` if it was late.
+        """
+        if self._is_ready is None:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._opening.wait()
+        except TimeoutError as error:
+            message = f"{self._name} is connected, but did not get ready in time"
+            raise Silent(message, op="connect", provider=self._name) from error
+        if self._refusal is not None:
+            raise self._refusal
 
     def attach(self, deliver: Callable[[R], None], /) -> None:
         """Call `deliver` for every event from now on, beginning with those that wait."""
@@ -245,8 +291,10 @@ class WireLink[S, R]:
             self._skip(error)
             return
         self._broken_in_a_row = 0
+        if self._replying is not None and (replies := self._replying.replies()):
+            self._put(_Waiting(replies))
         for event in events:
-            self._feed.put(event)
+            self._give(event)
             match event:
                 case ServiceFailed(is_fatal=True):
                     self._end(is_clean=False, reason=event.message)
@@ -269,7 +317,25 @@ class WireLink[S, R]:
         category = ErrorCategory.RETRYABLE if is_fatal else ErrorCategory.BENIGN
         failed = ServiceFailed(category=category, message=error.message, is_fatal=is_fatal)
         # Every union of events has `ServiceFailed` and `LinkClosed`, which types cannot say.
-        self._feed.put(cast("R", failed))
+        self._give(cast("R", failed))
+
+    def _give(self, event: R) -> None:
+        """An event for the reader."""
+        if self._is_ready is not None and not self._opening.is_set():
+            self._look(event, self._is_ready)
+        self._feed.put(event)
+
+    def _look(self, event: R, is_ready: Callable[[R], bool]) -> None:
+        """While the link is being opened: does this end the waiting?"""
+        if is_ready(event):
+            self._opening.set()
+        elif isinstance(event, ServiceFailed) and event.is_fatal:
+            self._refusal = _refusal(event, self._name)
+            self._opening.set()
+        elif isinstance(event, LinkClosed):
+            message = f"{self._name} closed the connection while it was opened: {event.reason}"
+            self._refusal = Unreachable(message, op="connect", provider=self._name)
+            self._opening.set()
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
 
@@ -285,10 +351,10 @@ class WireLink[S, R]:
             owed = []
         for event in owed:
             if not isinstance(event, LinkClosed):
-                self._feed.put(event)
+                self._give(event)
         last = next((event for event in owed if isinstance(event, LinkClosed)), None)
         closed = last or LinkClosed(is_clean=is_clean, reason=reason, code=code)
-        self._feed.put(cast("R", closed))
+        self._give(cast("R", closed))
         self._stop()
 
     def _stop(self) -> None:
@@ -307,7 +373,8 @@ class WireProvider[O, S, R]:
     """A provider from a codec and a way to open its channel.
 
     `codec_of` makes a new codec for each connection and raises `ConfigurationError` for options it
-    cannot honour; `open_channel` opens the wire and raises `ProviderError`.
+    cannot honour; `open_channel` opens the wire and raises `ProviderError`. With `is_ready`,
+    connecting includes waiting for the first event it is true for, all within `ready_seconds`.
     """
 
     def __init__(
@@ -318,23 +385,49 @@ class WireProvider[O, S, R]:
         open_channel: Callable[[O], AbstractAsyncContextManager[Channel]],
         *,
         max_audio_bytes: int = MAX_AUDIO_BYTES,
+        is_ready: Callable[[R], bool] | None = None,
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         self.name = name
         self.capabilities = capabilities
         self._codec_of = codec_of
         self._open_channel = open_channel
         self._max_audio_bytes = max_audio_bytes
+        self._is_ready = is_ready
+        self._ready_seconds = ready_seconds
 
     @asynccontextmanager
     async def connect(self, options: O, /) -> AsyncGenerator[WireLink[S, R]]:
         """Open a link; the codec's `hello` is sent first."""
         codec = self._codec_of(options)
+        deadline = asyncio.get_running_loop().time() + self._ready_seconds
         async with AsyncExitStack() as stack:
             try:
                 channel = await stack.enter_async_context(self._open_channel(options))
             except ProviderError as error:
                 error.provider = error.provider or self.name
                 raise
-            link = WireLink(codec, channel, name=self.name, max_audio_bytes=self._max_audio_bytes)
+            link = WireLink(
+                codec,
+                channel,
+                name=self.name,
+                max_audio_bytes=self._max_audio_bytes,
+                is_ready=self._is_ready,
+            )
             async with link.running():
+                await link.wait_ready(deadline)
                 yield link
+
+
+def _refusal(event: ServiceFailed, name: str) -> ProviderError:
+    """The exception for what a service said instead of being ready."""
+    kinds: dict[ErrorCategory, type[ProviderError]] = {
+        ErrorCategory.AUTH: Denied,
+        ErrorCategory.INVALID_REQUEST: Rejected,
+        ErrorCategory.TIMEOUT: Silent,
+    }
+    if event.category is ErrorCategory.RATE_LIMIT:
+        return Overloaded(
+            event.message, op="connect", provider=name, retry_after=event.retry_after_seconds
+        )
+    return kinds.get(event.category, Unreachable)(event.message, op="connect", provider=name)

@@ -1,6 +1,7 @@
 """What Gemini Live can do, model by model.
 
-Sources, all read 2026-11-21: https://ai.google.dev/gemini-api/docs/live-guide (sound, turns, tools),
+Sources, all read 2026-11-21:
+https://ai.google.dev/gemini-api/docs/live-guide (sound, turns, tools),
 https://ai.google.dev/gemini-api/docs/live-session (limits, resumption, compression),
 https://ai.google.dev/gemini-api/docs/models (names), the types of google-genai 3.4.0, and what
 published integrations do where the documents are silent.
@@ -64,7 +65,7 @@ def capabilities_of(model: Model, *, resumption: bool) -> Capabilities:
         turn_owners=(TurnOwner.PROVIDER, TurnOwner.FRAMEWORK),
         has_interim_transcripts=True,
         has_input_transcript=True,
-        # Only Vertex sends them. Here a person is seen by what was understood, and by interruptions.
+        # Only Vertex sends them: a person is seen by what was understood, and by interruptions.
         has_speech_events=False,
         has_tools=True,
         has_text_input=True,

@@ -12,7 +12,7 @@ import msgspec
 
 from beluga_voice.audio.formats import Encoding, pcm16
 from beluga_voice.errors import ConfigurationError, Unsupported
-from beluga_voice.events import ToolSpec
+from beluga_voice.events import Message, ToolSpec
 from beluga_voice.interfaces import S2sOptions, TurnOwner
 from beluga_voice.providers.s2s.gemini_live._capabilities import (
     DEFAULT_MODEL,
@@ -140,9 +140,15 @@ def setup_of(settings: Settings, options: S2sOptions) -> dict[str, Any]:
         if settings.compression_trigger_tokens is not None:
             compression["triggerTokens"] = settings.compression_trigger_tokens
         setup["contextWindowCompression"] = compression
-    if options.history and options.resume is None and model.has_history_config:
+    if announces_history(settings, options):
         setup["historyConfig"] = {"initialHistoryInClientContent": True}
     return {"setup": setup}
+
+
+def announces_history(settings: Settings, options: S2sOptions) -> bool:
+    """Whether the service is told that the first content it gets is what was said before."""
+    has_words = any(isinstance(one, Message) for one in options.history)
+    return has_words and options.resume is None and settings.profile.has_history_config
 
 
 def tools_of(settings: Settings, tools: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:

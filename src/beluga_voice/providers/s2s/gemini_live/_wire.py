@@ -9,7 +9,7 @@ Source: https://ai.google.dev/api/live, and the types of google-genai 3.4.0; rea
 """
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -24,36 +24,36 @@ _OPAQUE = frozenset({"args"})
 
 
 class _Part(msgspec.Struct, frozen=True, rename="camel"):
-    """A base of all below: fields are camelCase on the wire."""
+    """The base of all below."""
 
 
-class Blob(_Part):
+class Blob(_Part, frozen=True):
     """Sound, in base64 on the wire."""
 
     mime_type: str = ""
     data: bytes = b""
 
 
-class Part(_Part):
+class Part(_Part, frozen=True):
     """A piece of the model's turn. Its text is a thought, and never spoken."""
 
     inline_data: Blob | None = None
 
 
-class Content(_Part):
+class Content(_Part, frozen=True):
     """Pieces of a turn."""
 
     parts: list[Part] = []
 
 
-class Words(_Part):
+class Words(_Part, frozen=True):
     """A piece of a transcript: what came since the piece before."""
 
     text: str = ""
     finished: bool = False
 
 
-class ServerContent(_Part):
+class ServerContent(_Part, frozen=True):
     """What became of the conversation."""
 
     model_turn: Content | None = None
@@ -65,7 +65,7 @@ class ServerContent(_Part):
     turn_complete_reason: str = ""
 
 
-class FunctionCall(_Part):
+class FunctionCall(_Part, frozen=True):
     """A tool the model wants run."""
 
     id: str
@@ -73,26 +73,26 @@ class FunctionCall(_Part):
     args: dict[str, Any] = {}
 
 
-class ToolCall(_Part):
+class ToolCall(_Part, frozen=True):
     """Tools the model wants run."""
 
     function_calls: list[FunctionCall] = []
 
 
-class ToolCallCancellation(_Part):
+class ToolCallCancellation(_Part, frozen=True):
     """Tools whose results are not wanted any more."""
 
     ids: list[str] = []
 
 
-class TokenCount(_Part):
+class TokenCount(_Part, frozen=True):
     """Tokens of one modality: `TEXT`, `AUDIO`, ..."""
 
     modality: str = ""
     token_count: int = 0
 
 
-class UsageMetadata(_Part):
+class UsageMetadata(_Part, frozen=True):
     """What a turn took, with all of the prompt counted again each turn."""
 
     cached_content_token_count: int | None = None
@@ -100,32 +100,32 @@ class UsageMetadata(_Part):
     response_tokens_details: list[TokenCount] = []
 
 
-class GoAway(_Part):
+class GoAway(_Part, frozen=True):
     """The connection ends soon; `time_left` is like `"50s"`."""
 
     time_left: str = ""
 
 
-class SessionResumptionUpdate(_Part):
+class SessionResumptionUpdate(_Part, frozen=True):
     """A handle for another connection, or that there is none just now."""
 
     new_handle: str = ""
     resumable: bool = False
 
 
-class SetupComplete(_Part):
+class SetupComplete(_Part, frozen=True):
     """The configuration was accepted."""
 
     session_id: str | None = None
 
 
-class VoiceActivity(_Part):
+class VoiceActivity(_Part, frozen=True):
     """The person's voice began or ended; not sent by the developer API."""
 
     voice_activity_type: str = ""
 
 
-class ServerMessage(_Part):
+class ServerMessage(_Part, frozen=True):
     """One message of the service."""
 
     setup_complete: SetupComplete | None = None
@@ -167,12 +167,14 @@ def write(message: dict[str, Any]) -> WireMessage:
 def in_camel_case(value: Any) -> Any:
     """`value` with all names in camelCase, save those that an application chose."""
     if isinstance(value, dict):
+        # What JSON gives: names are text, values anything.
+        fields = cast("dict[str, Any]", value)
         return {
             camel(name): one if name in _OPAQUE else in_camel_case(one)
-            for name, one in value.items()  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            for name, one in fields.items()
         }
     if isinstance(value, list):
-        return [in_camel_case(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        return [in_camel_case(one) for one in cast("list[Any]", value)]
     return value
 
 
