@@ -9,7 +9,8 @@ and `stt("my_service")` finds it. What comes after a colon (`"my_service:large"`
 """
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from beluga_voice.errors import ConfigurationError, UnknownPlugin
@@ -21,16 +22,21 @@ def installed(kind: str) -> tuple[str, ...]:
     """The names of the plugins of one kind, in order."""
     if kind not in KINDS:
         raise ConfigurationError(f"{kind!r} is no kind of plugin: {', '.join(KINDS)}", op=kind)
-    return tuple(sorted({point.name for point in entry_points(group=f"beluga_voice.{kind}")}))
+    return tuple(sorted(_points(kind)))
 
 
 def load(kind: str, name: str) -> Callable[..., Any]:
     """What makes the plugin: a class or a function. Raises `UnknownPlugin`, or `MissingExtra`."""
     if name not in installed(kind):
         raise UnknownPlugin(kind, name, installed(kind))
-    (point, *_) = entry_points(group=f"beluga_voice.{kind}", name=name)
-    made: Callable[..., Any] = point.load()
+    made: Callable[..., Any] = _points(kind)[name].load()
     return made
+
+
+@cache
+def _points(kind: str) -> dict[str, EntryPoint]:
+    """The entry points of one kind. Reading them takes long enough to be done once."""
+    return {point.name: point for point in entry_points(group=f"beluga_voice.{kind}")}
 
 
 def create(kind: str, spec: str, **settings: Any) -> Any:

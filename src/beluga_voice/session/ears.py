@@ -13,7 +13,7 @@ from beluga_voice.audio.framing import Framer
 from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
 
-PAST_CHUNKS = 256
+PAST_CHUNKS = 48
 """So many pieces of sound may be kept before those that are too old are sorted out."""
 
 
