@@ -4,7 +4,6 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from session.stage import LONG, play, stage
 
 from beluga_voice.audio.formats import pcm16
 from beluga_voice.engine.engine import EngineSettings
@@ -41,6 +40,7 @@ from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.scripted import ScriptedProvider, ScriptedStt, ScriptedTts, ScriptedVad
 from beluga_voice.testing.speech import pcm_of, speech
 from beluga_voice.testing.trace import trace
+from session.stage import LONG, play, stage
 
 # ── a lost service ──────────────────────────────────────────────────────────────────────────
 
@@ -627,3 +627,68 @@ def test_interim_words_are_told_as_they_come():
             return [(one.text, one.is_final) for one in on.trace.of(Transcription)]
 
     assert play(scene) == [("one", False), ("one two", False), ("one two", True)]
+
+
+def test_a_response_that_breaks_off_in_silence_is_given_up():
+    """A service that stops in mid-response is reported within the bound, and can be talked to."""
+
+    async def script(service):
+        response = _response(service, "a", "one two three", done=False)
+        await service.expect(Interrupt, response_id=response, heard_text="one two three")
+
+    provider = ScriptedProvider(script, capabilities=SERVER_TURNS)
+
+    async def scene():
+        caller = ScriptedCaller()
+        session = Session(provider, line=caller)
+        seen = trace(session)
+        async with session, caller.on(session):
+            await asyncio.sleep(8)
+            state = session.state
+        return caller.heard, seen.at_ms(ErrorOccurred), state
+
+    assert play(scene) == ("one two three", 600 + 6000, SessionState.IDLE)
+    provider.finish()
+
+
+def test_two_responses_at_once_sound_one_after_the_other():
+    """Words said while a response is still being made wait for its end, and are not mixed in."""
+
+    async def slow(text: str):
+        for number in range(3):
+            yield f"part {number} here. "
+            await asyncio.sleep(0.3)
+
+    async def scene():
+        async with stage(slow) as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(0.8)
+            on.session.say("and now this")
+            await asyncio.sleep(5)
+            return on.caller.heard, on.agent_words()
+
+    heard, said = play(scene)
+    assert heard == "part 0 here. part 1 here. part 2 here. and now this"
+    assert [one.strip() for one in said] == [
+        "part 0 here. part 1 here. part 2 here.",
+        "and now this",
+    ]
+
+
+def test_a_cut_between_two_responses_counts_each_by_its_own_sound():
+    """A barge-in into the second of two queued responses leaves the first heard whole."""
+
+    async def scene():
+        async with stage() as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(0.8)
+            on.session.say("six seven eight nine ten")
+            await asyncio.sleep(2.4)
+            on.session.interrupt()
+            await asyncio.sleep(0.1)
+            return on.caller.heard, on.agent_words()
+
+    heard, said = play(scene)
+    assert said[0] == LONG
+    assert heard == f"{LONG} {said[1]}"
+    assert "six seven eight nine ten".startswith(said[1])

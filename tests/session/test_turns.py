@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from session.stage import LONG, play, stage
 
 from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.events import (
@@ -23,6 +22,7 @@ from beluga_voice.events import (
 )
 from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts
+from session.stage import LONG, play, stage
 
 
 def test_a_turn_is_heard_answered_and_measured():
@@ -355,18 +355,17 @@ def test_events_end_with_the_session():
 
     async def scene():
         kinds, numbers = [], []
-        async with stage() as on:
-            async with asyncio.TaskGroup() as tasks:
+        async with stage() as on, asyncio.TaskGroup() as tasks:
 
-                async def read():
-                    async for happening in on.session.events():
-                        kinds.append(type(happening.event))
-                        numbers.append(happening.sequence)
+            async def read():
+                async for happening in on.session.events():
+                    kinds.append(type(happening.event))
+                    numbers.append(happening.sequence)
 
-                tasks.create_task(read(), name="reader")
-                await on.caller.say("hello")
-                await asyncio.sleep(2)
-                await on.session.close()
+            tasks.create_task(read(), name="reader")
+            await on.caller.say("hello")
+            await asyncio.sleep(2)
+            await on.session.close()
         return kinds, numbers
 
     kinds, numbers = play(scene)

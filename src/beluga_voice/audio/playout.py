@@ -1,79 +1,99 @@
 """Sound that waits to be heard.
 
-How it works. Sound of responses is queued in order and taken out in order, in pieces of the size
-that the line wants. A piece holds sound of one response only, so that what was heard of each can be
-counted. Everything is dropped in one step by `clear`.
+How it works. Each response has a track of its own, and the tracks sound one after the other, in the
+order of their first sound: the next begins when the one before it is complete and has left. So what
+two responses say is never mixed, and what was heard of each can be counted. Sound is taken out in
+pieces of the size that the line wants, and dropped in one step by `clear`.
 """
 
 from collections import deque
 
 
-class Playout[Key]:
-    """A queue of mono 16-bit sound, by the key of what it belongs to."""
+class _Track:
+    """The sound of one response."""
 
-    __slots__ = ("_chunks", "_head", "samples")
+    __slots__ = ("chunks", "head", "is_complete", "samples")
 
     def __init__(self) -> None:
-        self._chunks: deque[tuple[Key, bytes]] = deque()
-        self._head = 0
+        self.chunks: deque[bytes] = deque()
+        self.head = 0
+        """How many bytes of the first chunk have left."""
         self.samples = 0
-        """How much waits, in samples."""
+        self.is_complete = False
+
+    def take(self, samples: int) -> bytes:
+        """Take out up to so many samples."""
+        chunks, head = self.chunks, self.head
+        wanted = min(samples, self.samples) * 2
+        self.samples -= wanted >> 1
+        first = chunks[0]
+        if not head and len(first) == wanted:
+            chunks.popleft()
+            return first
+        pieces: list[bytes] = []
+        while wanted:
+            piece = chunks[0][head : head + wanted]
+            pieces.append(piece)
+            wanted -= len(piece)
+            head += len(piece)
+            if head == len(chunks[0]):
+                chunks.popleft()
+                head = 0
+        self.head = head
+        return b"".join(pieces)
+
+
+class Playout[Key]:
+    """Mono 16-bit sound, by the key of what it belongs to."""
+
+    __slots__ = ("_tracks", "samples")
+
+    def __init__(self) -> None:
+        self._tracks: dict[Key, _Track] = {}
+        self.samples = 0
+        """How much waits in all tracks."""
 
     def put(self, key: Key, pcm: bytes) -> None:
-        """Queue sound behind what waits."""
-        self._chunks.append((key, pcm))
+        """Queue sound at the end of its track."""
+        track = self._tracks.get(key)
+        if track is None:
+            track = self._tracks[key] = _Track()
+        track.chunks.append(pcm)
+        track.samples += len(pcm) >> 1
         self.samples += len(pcm) >> 1
 
-    def take(self, samples: int) -> tuple[Key, bytes] | None:
-        """Take out up to `samples` of the first key that waits; `None` if nothing does."""
-        chunks = self._chunks
-        if not chunks:
-            return None
-        key, pcm = chunks[0]
-        wanted = samples * 2
-        left = len(pcm) - self._head
-        if left == wanted and not self._head:
-            chunks.popleft()
-            self.samples -= samples
-            return key, pcm
-        if left > wanted:
-            piece = pcm[self._head : self._head + wanted]
-            self._head += wanted
-            self.samples -= samples
-            return key, piece
-        pieces = [pcm[self._head :]]
-        chunks.popleft()
-        self._head = 0
-        missing = wanted - left
-        while missing and chunks and chunks[0][0] == key:
-            pcm = chunks[0][1]
-            pieces.append(pcm[:missing])
-            if len(pcm) > missing:
-                self._head = missing
-                missing = 0
-            else:
-                chunks.popleft()
-                missing -= len(pcm)
-        piece = b"".join(pieces)
-        self.samples -= len(piece) >> 1
-        return key, piece
-
-    def waiting(self, key: Key) -> int:
-        """How many samples of `key` wait at the front."""
-        total = -self._head
-        for other, pcm in self._chunks:
-            if other != key:
-                break
-            total += len(pcm)
-        return max(total, 0) >> 1
+    def finish(self, key: Key) -> None:
+        """Nothing more comes on that track."""
+        track = self._tracks.get(key)
+        if track is not None:
+            track.is_complete = True
+            if not track.samples:
+                del self._tracks[key]
 
     @property
     def first(self) -> Key | None:
-        """The key of the sound that comes next."""
-        return self._chunks[0][0] if self._chunks else None
+        """Whose turn it is; `None` if no track is open."""
+        return next(iter(self._tracks), None)
+
+    def ready(self, samples: int) -> bool:
+        """Whether the first track has so much, or what is left of it."""
+        for track in self._tracks.values():
+            return track.samples >= samples or (track.is_complete and track.samples > 0)
+        return False
+
+    def take(self, samples: int) -> tuple[Key, bytes] | None:
+        """Take up to `samples` from the first track; `None` if there is nothing now."""
+        for key, track in self._tracks.items():
+            if not track.samples:
+                return None
+            pcm = track.take(samples)
+            self.samples -= len(pcm) >> 1
+            if track.is_complete and not track.samples:
+                del self._tracks[key]
+            return key, pcm
+        return None
 
     def clear(self) -> None:
         """Drop everything."""
-        self._chunks.clear()
-        self._head = 0
+        self._tracks.clear()
         self.samples = 0

@@ -18,6 +18,8 @@ class Due(Enum):
     """The last sample of a response has sounded."""
     ANSWER = auto()
     """The person waits for an answer and hears nothing."""
+    PROGRESS = auto()
+    """A response broke off in silence: all of it has sounded, and more should have come."""
     STALLED_INPUT = auto()
     """The line may have stopped bringing sound."""
     RECONNECT = auto()

@@ -107,7 +107,9 @@ class Engine:
         self._outlet = Outlet()
         self._history = History(history, limit=settings.history_limit)
         self._tools = Tools()
-        self._responses = Responses(self._outlet, self._history, rate=output_rate)
+        self._responses = Responses(
+            self._outlet, self._history, rate=output_rate, progress_ms=settings.dead_air.answer_ms
+        )
         self._supervision = Supervision(
             self._outlet,
             self._responses,
@@ -248,6 +250,8 @@ class Engine:
                     self._exchange.await_end(now)
                 case Due.ANSWER:
                     self._exchange.climb(now)
+                case Due.PROGRESS:
+                    self._exchange.give_up(now)
                 case Due.STALLED_INPUT:
                     self._exchange.check_input(now)
                 case Due.KEYS:

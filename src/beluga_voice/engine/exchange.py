@@ -346,6 +346,14 @@ class Exchange:
         else:
             self.await_end(now)
 
+    def give_up(self, now: float) -> None:
+        """The service stopped in mid-response and does not go on: what was heard is all there is."""
+        self._outlet.fail(
+            ErrorCode.TIMEOUT, f"{self._provider} stopped in the middle of a response"
+        )
+        self.stop(now)
+        self._outlet.do(Tone())
+
     def no_response(self) -> None:
         """The turn that ended gets no response."""
         if self.floor is Floor.WAITING and self._responses.is_idle and not self._tools.running:

@@ -104,6 +104,11 @@ class Playback:
         self._alive[response_id] = response
         return response
 
+    def sounds(self, response: Response) -> None:
+        """Its first sound came: responses are heard in that order, whichever was started first."""
+        del self._alive[response.id]
+        self._alive[response.id] = response
+
     def refuse(self, response_id: ResponseId) -> None:
         """A response that nobody wants: whatever comes for it is late."""
         self._late.append(response_id)

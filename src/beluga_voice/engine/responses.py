@@ -29,10 +29,11 @@ from beluga_voice.events import (
 class Responses:
     """Everything between the start of a response and its last sound."""
 
-    def __init__(self, outlet: Outlet, history: History, *, rate: int) -> None:
+    def __init__(self, outlet: Outlet, history: History, *, rate: int, progress_ms: float) -> None:
         self._outlet = outlet
         self._history = history
         self._playback = Playback(rate)
+        self._progress_seconds = progress_ms / 1000
 
     @property
     def is_idle(self) -> bool:
@@ -74,7 +75,10 @@ class Responses:
         response = self._playback.get(response_id)
         if response is None or response.status is not None:
             return False
+        if not response.generated:
+            self._playback.sounds(response)
         response.generated += samples
+        self._outlet.deadlines.clear(Due.PROGRESS)
         return True
 
     def sent(self, response_id: ResponseId, samples: int, until: float) -> Response | None:
@@ -84,6 +88,8 @@ class Responses:
             return None
         is_first = response.sent == 0
         self._playback.sent(response, samples, until)
+        if not response.is_generated and response.sent == response.generated:
+            self._outlet.deadlines.set(Due.PROGRESS, until + self._progress_seconds)
         return response if is_first else None
 
     def done(self, event: ResponseDone, now: float) -> Response | None:
@@ -95,6 +101,7 @@ class Responses:
         if response is None or response.is_generated:
             return None
         response.status = event.status
+        self._outlet.deadlines.clear(Due.PROGRESS)
         if event.status is ResponseStatus.FAILED:
             self._outlet.fail(ErrorCode.PROVIDER_ERROR, event.reason or "a response failed")
         if event.status is not ResponseStatus.CANCELLED:
@@ -143,8 +150,8 @@ class Responses:
                 Interrupt(response_id=response.id, heard_samples=heard, heard_text=text)
             )
         self._playback.cleared(now)
-        self._outlet.deadlines.clear(Due.END_OF_RESPONSE)
-        self._outlet.deadlines.clear(Due.ANSWER)
+        for due in (Due.END_OF_RESPONSE, Due.ANSWER, Due.PROGRESS):
+            self._outlet.deadlines.clear(due)
         return sounding
 
     def _is_known(self, response_id: ResponseId) -> bool:

@@ -48,7 +48,6 @@ class Speaker:
         self._lead = lead_ms / 1000
         self._step = max(FRAME_MILLISECONDS, lead_ms / 2) / 1000
         self._playout: Playout[ResponseId] = Playout()
-        self._complete: set[ResponseId] = set()
         self._anchor = 0.0
         self._since_anchor = 0
         self._is_dry = True
@@ -75,7 +74,7 @@ class Speaker:
 
     def finish(self, response_id: ResponseId) -> None:
         """No more sound of this response follows."""
-        self._complete.add(response_id)
+        self._playout.finish(response_id)
         if self._playout.first is None:
             self._end_conversion()
         elif self._timer is None:
@@ -85,16 +84,13 @@ class Speaker:
         """Hand over what is due."""
         self._timer = None
         playout = self._playout
-        while (key := playout.first) is not None:
+        while playout.ready(self._frame):
             now = self._loop.time()
             until = self.busy_until
             if until < now and (self._is_dry or now - until > LATE_SECONDS):
                 self._anchor, self._since_anchor = now, 0
                 until = now
             room = round((self._lead - (until - now)) * self._rate)
-            is_whole = playout.samples >= self._frame or key in self._complete
-            if not is_whole:
-                return
             if room < self._frame:
                 self._wake_at(until - self._lead + self._step)
                 return
@@ -102,12 +98,10 @@ class Speaker:
             if piece is None:
                 return
             self._hand_over(piece[0], piece[1], now)
-        self._complete.clear()
 
     def silence(self) -> None:
         """Drop what waits, and let the line fall silent."""
         self._playout.clear()
-        self._complete.clear()
         if self._converter is not None:
             self._converter.clear()
         now = self._loop.time()
@@ -131,10 +125,10 @@ class Speaker:
     def _hand_over(self, response_id: ResponseId, pcm: bytes, now: float) -> None:
         samples = len(pcm) >> 1
         self._since_anchor += samples
-        self._is_dry = self._playout.first is None
+        self._is_dry = not self._playout.samples
         if self._converter is not None:
             pcm = self._converter.feed(pcm)
-            if self._is_dry and response_id in self._complete:
+            if self._playout.first is None:
                 pcm += self._converter.flush()
         self._line.send(PlayAudio(pcm=pcm))
         self._on_sent(response_id, pcm, samples, self.busy_until, now)
