@@ -129,6 +129,7 @@ class Engine:
             self._history,
             self._tools,
             owner=turn_owner,
+            is_hinted=turn_owner is TurnOwner.PROVIDER and not capabilities.has_speech_events,
             turn_settings=settings.turns,
             dead_air=settings.dead_air,
             can_nudge=capabilities.can_request_response,
@@ -181,7 +182,7 @@ class Engine:
             case ResponseText():
                 self._response_text(event, now)
             case ResponseStarted():
-                exchange.response_started(event)
+                exchange.response_started(event, now)
             case ResponseDone():
                 exchange.response_done(event, now)
             case NoResponse():
@@ -306,6 +307,8 @@ class Engine:
             self._history.transcribe(event.utterance_id, event.text)
             self._outlet.do(Forget())
             self._exchange.words_known(now)
+        else:
+            self._exchange.words_heard()
         self._outlet.emit(
             Transcription(utterance_id=event.utterance_id, text=event.text, is_final=event.is_final)
         )

@@ -59,6 +59,7 @@ class Exchange:
         tools: Tools,
         *,
         owner: TurnOwner,
+        is_hinted: bool,
         turn_settings: TurnSettings,
         dead_air: DeadAirSettings,
         can_nudge: bool,
@@ -71,6 +72,8 @@ class Exchange:
         self._history = history
         self._tools = tools
         self._owner = owner
+        self._is_hinted = is_hinted
+        self._has_ears = is_hinted or owner is TurnOwner.FRAMEWORK
         self._settings = turn_settings
         self._dead_air = dead_air
         self._can_nudge = can_nudge
@@ -81,6 +84,7 @@ class Exchange:
         self._voice_began = 0.0
         self._push_to_talk = False
         self._awaits_words = False
+        self._is_understood = False
         self._owes_answer = False
         self._unsaid: list[Say] = []
         self._rung: Rung | None = None
@@ -104,12 +108,12 @@ class Exchange:
 
     def heard_voice(self, began: float, now: float) -> None:
         """Our ears noticed a voice, which began at `began`."""
-        if self._owner is TurnOwner.FRAMEWORK and not self._push_to_talk:
+        if self._has_ears and not self._push_to_talk:
             self._voice(began, now)
 
     def heard_hush(self, ended: float, now: float) -> None:
         """Our ears noticed that the voice ended at `ended`."""
-        if self._owner is TurnOwner.FRAMEWORK and not self._push_to_talk:
+        if self._has_ears and not self._push_to_talk:
             self._hush(ended, now)
 
     def service_heard_voice(self, now: float) -> None:
@@ -154,6 +158,7 @@ class Exchange:
             return
         self._is_voice = True
         self._owes_answer = False
+        self._is_understood = False
         self._voice_began = began
         before = self.floor
         self._take(Turn.VOICE)
@@ -183,7 +188,7 @@ class Exchange:
             self._ignore()
             return
         self.marks = Marks(voice_ended=ended)
-        if self._owner is TurnOwner.FRAMEWORK:
+        if self._has_ears:
             due = ended + self._settings.end_silence_ms / 1000
             if due <= now:
                 self.end_turn(now)
@@ -214,13 +219,21 @@ class Exchange:
         self._take(Turn.OVER)
         if self.marks is None:
             self.marks = Marks(voice_ended=now)
-        self.marks.decided = now
+        if not self._is_hinted:
+            self.marks.decided = now
         self._awaits_words = True
         if self._owner is TurnOwner.FRAMEWORK:
             self._outlet.send(EndUserTurn())
             self._outlet.do(Forward(is_on=False))
         self._outlet.emit(UserSpeechEnded())
+        if self._is_hinted and not self._is_understood:
+            self._take(Turn.GONE)  # a sound without words is answered by nobody
+            return
         self._await_answer(now)
+
+    def words_heard(self) -> None:
+        """The service understands something of what the person says."""
+        self._is_understood = True
 
     def words_known(self, now: float) -> None:
         """The final words of the utterance are there."""
@@ -230,7 +243,8 @@ class Exchange:
 
     def _judge(self, now: float) -> None:
         """Voice and a response sound at once: which of them goes on?"""
-        if self._owner is TurnOwner.PROVIDER or self._push_to_talk:
+        is_theirs = self._owner is TurnOwner.PROVIDER and not self._is_hinted
+        if is_theirs or self._push_to_talk:
             self._barge_in(now)
         elif self._settings.allow_interruptions:
             voiced_ms = (now - self._voice_began) * 1000
@@ -305,8 +319,12 @@ class Exchange:
 
     # ── the agent's responses ───────────────────────────────────────────────────────────────
 
-    def response_started(self, event: ResponseStarted) -> None:
+    def response_started(self, event: ResponseStarted, now: float) -> None:
         """A response begins: refused if the person went on speaking meanwhile."""
+        if self._is_hinted and event.origin is ResponseOrigin.TURN:
+            # Whatever our ears say, the service found that the turn is over.
+            self._hush(now, now)
+            self.end_turn(now)
         is_stale = (
             self._owner is TurnOwner.FRAMEWORK
             and event.origin is ResponseOrigin.TURN
@@ -347,12 +365,14 @@ class Exchange:
             self.await_end(now)
 
     def give_up(self, now: float) -> None:
-        """The service stopped in mid-response and does not go on: what was heard is all there is."""
-        self._outlet.fail(
-            ErrorCode.TIMEOUT, f"{self._provider} stopped in the middle of a response"
-        )
-        self.stop(now)
+        """A response broke off in silence: what was heard is all there is, unless a tool runs."""
         self._outlet.do(Tone())
+        if self._tools.running:
+            self._deadlines.set(Due.PROGRESS, now + self._dead_air.rung_ms / 1000)
+            return
+        message = f"{self._provider} stopped in the middle of a response"
+        self._outlet.fail(ErrorCode.TIMEOUT, message)
+        self.stop(now)
 
     def no_response(self) -> None:
         """The turn that ended gets no response."""
@@ -366,9 +386,12 @@ class Exchange:
             return
         if self._responses.is_idle:
             return
-        self._responses.cut(now)
+        sounding = self._responses.cut(now)
         if self.floor is Floor.OVERLAP:
             self._take(Turn.TAKEN)
+            if sounding is not None:
+                decision_ms = round((now - self._voice_began) * 1000, 3)
+                self._outlet.emit(BargedIn(response_id=sounding, decision_ms=decision_ms))
             self._begin_turn()
         elif self.floor is not Floor.WAITING:
             self._take(Turn.GONE)
