@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from beluga_voice.audio.formats import pcm16
+from beluga_voice.audio.tone import TONE_MS
 from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.engine.link import ReconnectSettings
 from beluga_voice.errors import AlreadyClosed, Denied, Misuse, Unreachable, Unsupported, WrongFormat
@@ -645,9 +646,10 @@ def test_a_response_that_breaks_off_in_silence_is_given_up():
         async with session, caller.on(session):
             await asyncio.sleep(8)
             state = session.state
-        return caller.heard, seen.at_ms(ErrorOccurred), state
+        return caller.heard, seen.at_ms(ErrorOccurred), caller.last_sound_ms, state
 
-    assert play(scene) == ("one two three", 600 + 6000, SessionState.IDLE)
+    tone_ends = 600 + 6000 + TONE_MS
+    assert play(scene) == ("one two three", 600 + 6000, tone_ends, SessionState.IDLE)
     provider.finish()
 
 

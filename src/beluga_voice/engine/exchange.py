@@ -321,13 +321,17 @@ class Exchange:
 
     def response_started(self, event: ResponseStarted, now: float) -> None:
         """A response begins: refused if the person went on speaking meanwhile."""
-        if self._is_hinted and event.origin is ResponseOrigin.TURN:
+        is_turn = event.origin is ResponseOrigin.TURN
+        if self._is_hinted and is_turn and self.floor in (Floor.USER, Floor.PAUSED):
             # Whatever our ears say, the service found that the turn is over.
+            was_voice, self._is_understood = self._is_voice, True
             self._hush(now, now)
             self.end_turn(now)
+            if was_voice:
+                self.marks = None  # nobody knows when it ended
         is_stale = (
             self._owner is TurnOwner.FRAMEWORK
-            and event.origin is ResponseOrigin.TURN
+            and is_turn
             and self.floor in (Floor.USER, Floor.PAUSED)
         )
         if is_stale:
@@ -366,16 +370,17 @@ class Exchange:
 
     def give_up(self, now: float) -> None:
         """A response broke off in silence: what was heard is all there is, unless a tool runs."""
-        self._outlet.do(Tone())
         if self._tools.running:
             self._deadlines.set(Due.PROGRESS, now + self._dead_air.rung_ms / 1000)
-            return
-        message = f"{self._provider} stopped in the middle of a response"
-        self._outlet.fail(ErrorCode.TIMEOUT, message)
-        self.stop(now)
+        else:
+            message = f"{self._provider} stopped in the middle of a response"
+            self._outlet.fail(ErrorCode.TIMEOUT, message)
+            self.stop(now)
+        self._outlet.do(Tone())
 
     def no_response(self) -> None:
         """The turn that ended gets no response."""
+        self._is_understood = False
         if self.floor is Floor.WAITING and self._responses.is_idle and not self._tools.running:
             self._take(Turn.GONE)
             self._deadlines.clear(Due.ANSWER)
