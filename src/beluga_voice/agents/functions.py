@@ -33,9 +33,7 @@ async def _whole(answer: Awaitable[str]) -> AsyncIterator[str]:
 
 def agent_of(given: Agent | AgentFunction) -> Agent:
     """An agent from an agent or a function; raises `ConfigurationError` for anything else."""
-    if isinstance(given, type):
-        message = f"{given.__name__} is a class: give an object of it"
-        raise ConfigurationError(message, op="agent")
+    _refuse_class(given)
     if hasattr(given, "respond"):
         return given
     if not callable(given):
@@ -50,6 +48,12 @@ def agent_of(given: Agent | AgentFunction) -> Agent:
             op="agent",
         )
     return FunctionAgent(given)
+
+
+def _refuse_class(given: object) -> None:
+    if isinstance(given, type):
+        message = f"{given.__name__} is a class: give an object of it"
+        raise ConfigurationError(message, op="agent")
 
 
 def _takes_turn(function: AgentFunction) -> bool:

@@ -136,7 +136,7 @@ class Cascade:
         )
 
     @asynccontextmanager
-    async def warm(self) -> AsyncIterator[None]:
+    async def warm(self) -> AsyncGenerator[None]:
         """Keep what its parts load (models, processes) for as long as the context lasts."""
         async with AsyncExitStack() as stack:
             for part in (self._stt, self._tts):
@@ -146,7 +146,7 @@ class Cascade:
             yield
 
     @asynccontextmanager
-    async def connect(self, options: S2sOptions, /) -> "AsyncIterator[CascadeLink]":
+    async def connect(self, options: S2sOptions, /) -> "AsyncGenerator[CascadeLink]":
         """Open both services; the link is lost when one of them is."""
         stt_options = replace(
             self._stt_options,
