@@ -212,6 +212,9 @@ def _said(turn: AgentTurn) -> list[str]:
     ]
 
 
+_object = msgspec.json.Decoder(dict[str, object])
+
+
 class _Parameter(msgspec.Struct):
     type: str = "string"
 
@@ -240,10 +243,7 @@ def _arguments(tool: ToolSpec, text: str) -> str:
 def _spoken(output: str) -> str:
     """A tool's result as something to say."""
     try:
-        value = msgspec.json.decode(output)
+        return ", ".join(f"{key} {item}" for key, item in _object.decode(output).items()) + "."
     except msgspec.DecodeError:
-        value = output
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {item}" for key, item in value.items()) + "."
-    text = str(value).strip()
+        text = output.strip().strip('"')
     return text if text.endswith((".", "!", "?")) else f"It says {text}."

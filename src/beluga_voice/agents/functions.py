@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import Agent, AgentTurn
@@ -35,7 +35,7 @@ def agent_of(given: Agent | AgentFunction) -> Agent:
     """An agent from an agent or a function; raises `ConfigurationError` for anything else."""
     _refuse_class(given)
     if hasattr(given, "respond"):
-        return given
+        return cast(Agent, given)  # structural: it has the one method
     if not callable(given):
         raise ConfigurationError(f"{given!r} is no agent: give an async function", op="agent")
     call = given if inspect.isroutine(given) else type(given).__call__

@@ -1,6 +1,7 @@
 """A call with the microphone and the speaker of this machine."""
 
 import asyncio
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,7 @@ def converse(make: Callable[[Line], VoiceSession], *, as_json: bool) -> int:
 def _sounddevice() -> Any:
     """The sound library, if it can be used and there is something to hear and to speak with."""
     try:
-        import sounddevice
+        sounddevice: Any = importlib.import_module("sounddevice")
     except ImportError as error:
         raise MissingExtra("the microphone", extra="microphone", op="talk") from error
     except OSError as error:

@@ -164,19 +164,19 @@ async def _converse(
         caller = asyncio.create_task(
             _speak(session, line, speech, waits=not options.barge_in), name="caller"
         )
+        failed = False
         async for happening in session.events():
             if options.json:
                 print(encode(happening, with_audio=True), flush=options.realtime)
             else:
                 report.tell(happening)
             if isinstance(happening.event, SessionEnded):
-                break
+                failed = happening.event.reason == "failed"
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
-        ended = happening.event
     if not options.json:
         report.summary(session.metrics())
-    return 1 if isinstance(ended, SessionEnded) and ended.reason == "failed" else 0
+    return int(failed)
 
 
 async def _speak(session: VoiceSession, line: RecordingLine, speech: bytes, *, waits: bool) -> None:

@@ -7,7 +7,7 @@ is told to: what it `heard` is what a person would have.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
@@ -119,7 +119,7 @@ class ScriptedCaller:
     # ── what the person does ────────────────────────────────────────────────────────────────
 
     @asynccontextmanager
-    async def on(self, session: Session) -> "AsyncIterator[ScriptedCaller]":
+    async def on(self, session: Session) -> "AsyncGenerator[ScriptedCaller]":
         """Be on the line of that session; the microphone is open in between."""
         self._session = session
         microphone = asyncio.create_task(self._speak(), name="microphone")

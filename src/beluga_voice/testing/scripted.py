@@ -7,7 +7,7 @@ delays. `ScriptedVad` hears test speech.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -110,7 +110,7 @@ class ScriptedProvider:
         self._problems: list[str] = []
 
     @asynccontextmanager
-    async def connect(self, options: Any, /) -> AsyncIterator[ScriptedLink[Any, Any]]:
+    async def connect(self, options: Any, /) -> AsyncGenerator[ScriptedLink[Any, Any]]:
         """Start the next script."""
         if not self._scripts:
             raise Unexpected(f"{self.name} was connected to once more than it has scripts")
@@ -180,7 +180,7 @@ class ScriptedStt:
         self.links: list[ScriptedSttLink] = []
 
     @asynccontextmanager
-    async def connect(self, options: SttOptions, /) -> "AsyncIterator[ScriptedSttLink]":
+    async def connect(self, options: SttOptions, /) -> "AsyncGenerator[ScriptedSttLink]":
         """A link that reads."""
         link = ScriptedSttLink(self)
         self.links.append(link)
@@ -274,7 +274,7 @@ class ScriptedTts:
         self.links: list[ScriptedTtsLink] = []
 
     @asynccontextmanager
-    async def connect(self, options: TtsOptions, /) -> "AsyncIterator[ScriptedTtsLink]":
+    async def connect(self, options: TtsOptions, /) -> "AsyncGenerator[ScriptedTtsLink]":
         """A link that speaks."""
         link = ScriptedTtsLink(self)
         self.links.append(link)
