@@ -137,7 +137,11 @@ async def measure(own: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
                 for text in sentences:
                     sound = await espeak(voice, text) if engine == "espeak" else flite(voice, text)
                     missed = errors(words(text), words(await recognise(sound, phrases)))
-                    wrong, total, whole = wrong + missed, total + len(words(text)), whole + (not missed)
+                    wrong, total, whole = (
+                        wrong + missed,
+                        total + len(words(text)),
+                        whole + (not missed),
+                    )
                 row[f"{name}_word_error_rate"] = round(wrong / total, 3)
                 row[f"{name}_sentences_right"] = f"{whole} of {len(sentences)}"
             rows.append(row)
@@ -164,7 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = asyncio.run(measure([(path, text) for path, text in options.own]))
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
-    (results / "recognition.json").write_text(json.dumps({"what": "recognition", "rows": rows}, indent=1))
+    (results / "recognition.json").write_text(
+        json.dumps({"what": "recognition", "rows": rows}, indent=1)
+    )
 
 
 if __name__ == "__main__":

@@ -174,9 +174,7 @@ class Session:
             line=_Line(sink, lead_ms),
             detector=_Detector(probe),
             voice=VoiceSettings(start_ms=0, stop_ms=0, preroll_ms=0),
-            settings=EngineSettings(
-                turns=TurnSettings(end_silence_ms=0, min_interruption_ms=0)
-            ),
+            settings=EngineSettings(turns=TurnSettings(end_silence_ms=0, min_interruption_ms=0)),
         )
         self.push = self._session.send_audio
 

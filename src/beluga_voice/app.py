@@ -85,7 +85,8 @@ class VoiceSession(Session):
             )
         else:
             provider = registry.create("s2s", s2s) if isinstance(s2s, str) else s2s
-        needs_ears = TurnOwner.FRAMEWORK is provider.capabilities.turn_owners[0]
+        able = provider.capabilities
+        needs_ears = able.turn_owners[0] is TurnOwner.FRAMEWORK or not able.has_speech_events
         super().__init__(
             provider,
             line=line,

@@ -74,7 +74,7 @@ class Link[S, R](Protocol):
     `LinkClosed`, are either iterated, or delivered by plain calls on the event loop to the one
     function that was attached, which must not raise; those that waited come first. Delivering by
     call spares a queue and a task switch for every event. A lost connection is an event, not an
-    exception. `beluga_voice.transports.feed.Feed` does the receiving half for those who write links.
+    exception. `beluga_voice.transports.feed.Feed` does the receiving half for authors of links.
     """
 
     def send(self, command: S, /) -> None: ...

@@ -5,11 +5,14 @@ import random
 import struct
 import sys
 from collections.abc import Sequence
+from importlib.machinery import BuiltinImporter
 
 import numpy as np
 import pytest
 
 from beluga_voice.audio.formats import pcm16
+from beluga_voice.cli.parts import batched_detector
+from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.errors import MissingExtra, WrongFormat
 from beluga_voice.events import ContextId, FinishSpeech, SpeakText, SpeechAudio, SpeechDone
 from beluga_voice.interfaces import TtsOptions, VoiceActivityDetector
@@ -89,21 +92,34 @@ def test_lines_share_the_model_and_nothing_else(speech: bytes) -> None:
     assert together == alone
 
 
+def stretches(found: Sequence[float]) -> list[tuple[int, int]]:
+    """The frames at which voice was noticed to start and to stop, with the default settings."""
+    segmenter = VoiceSegmenter(VoiceSettings(), 16000)
+    voice: list[tuple[int, int]] = []
+    started = 0
+    for at, probability in enumerate(found):
+        match segmenter.hear(probability, 512):
+            case VoiceStarted():
+                started = at
+            case VoiceStopped():
+                voice.append((started, at))
+            case None:
+                pass
+    return voice
+
+
 @pytest.mark.parametrize("level", [0.0, 30.0, 300.0, 900.0])
 def test_gate_loses_no_beginning_and_saves_work(speech: bytes, level: float) -> None:
-    """With the gate every frame of speech is still speech, and a quarter of the work is saved."""
+    """With the gate voice starts no later, stops one frame later at most, for half the work."""
     pcm = with_noise(speech, level) if level else speech
-    plain = probabilities(SileroVad(has_gate=False), pcm)
+    plain = stretches(probabilities(SileroVad(has_gate=False), pcm))
     gated_vad = SileroVad()
-    gated = probabilities(gated_vad, pcm)
-    missed = [
-        at
-        for at, (one, other) in enumerate(zip(plain, gated, strict=True))
-        if one > 0.5 and other <= 0.5
-    ]
-    assert missed == []
-    assert len(onsets(plain)) == 3
-    assert gated_vad.skipped_frames > len(gated) / 4
+    gated = stretches(probabilities(gated_vad, pcm))
+    assert len(plain) == 3
+    for (start, stop), (gated_start, gated_stop) in zip(plain, gated, strict=True):
+        assert start - 4 < gated_start <= start
+        assert gated_stop <= stop + 1
+    assert gated_vad.skipped_frames > len(frames_of(pcm)) / 2
 
 
 def test_gate_leaves_out_most_of_an_idle_line() -> None:
@@ -118,13 +134,52 @@ def test_gate_shows_what_it_left_out_before_what_stands_out() -> None:
     gate = EnergyGate(quiet_frames=2, replayed_frames=3, longest_frames=100)
     quiet = [struct.pack("<2h", at, 0) + bytes(FRAME - 4) for at in range(8)]
     for frame in quiet[:2]:
-        assert gate.due(frame) == [frame]
+        assert [*gate.due(frame)] == [frame]
         gate.learn(0.0)
-    assert [gate.due(frame) for frame in quiet[2:]] == [[]] * 6
+    assert [[*gate.due(frame)] for frame in quiet[2:]] == [[]] * 6
     loud = bytes(random.Random(1).randbytes(FRAME))
-    assert gate.due(loud) == [*quiet[5:], loud]
+    assert [*gate.due(loud)] == [*quiet[5:], loud]
     gate.learn(0.9)
-    assert gate.due(quiet[0]) == [quiet[0]]
+    assert [*gate.due(quiet[0])] == [quiet[0]]
+
+
+def test_gate_lets_one_frame_of_a_long_silence_through_alone() -> None:
+    """The frame that is let through now and then brings none of those left out before it."""
+    gate = EnergyGate(quiet_frames=1, longest_frames=3)
+    gate.due(bytes(FRAME))
+    gate.learn(0.0)
+    assert [len(gate.due(bytes(FRAME))) for _ in range(8)] == [0, 0, 0, 1, 0, 0, 0, 1]
+
+
+def test_gate_leaves_out_every_second_frame_of_sure_speech_until_it_drops() -> None:
+    """Even speech is shown by halves; a frame 3 dB quieter brings the one left out before it."""
+    gate = EnergyGate(speech_frames=2)
+    gate.due(bytes(FRAME))
+    gate.learn(0.0)
+    loud = [struct.pack("<2h", 4000 + at, -4000) * 256 for at in range(9)]
+    for frame in loud[:2]:
+        assert [*gate.due(frame)] == [frame]
+        gate.learn(0.95)
+    shown = [[*gate.due(frame)] for frame in loud[2:7]]
+    assert shown == [[], [loud[3]], [], [loud[5]], []]
+    quieter = struct.pack("<2h", 2000, -2000) * 256
+    assert [*gate.due(quieter)] == [loud[6], quieter]
+    assert [[*gate.due(frame)] for frame in loud[7:]] == [[loud[7]], [loud[8]]]
+
+
+def test_gate_shows_everything_when_speech_is_no_longer_sure() -> None:
+    """One answer that is not sure ends the leaving out, and nothing left out is lost."""
+    gate = EnergyGate(speech_frames=1)
+    gate.due(bytes(FRAME))
+    gate.learn(0.0)
+    frames = [struct.pack("<2h", 4000 + at, -4000) * 256 for at in range(4)]
+    gate.due(frames[0])
+    gate.learn(0.95)
+    assert [*gate.due(frames[1])] == []
+    gate.learn(0.5)
+    assert [*gate.due(frames[2])] == [frames[1], frames[2]]
+    gate.learn(0.5)
+    assert [*gate.due(frames[3])] == [frames[3]]
 
 
 def test_reset_forgets_what_was_heard(speech: bytes) -> None:
@@ -147,7 +202,7 @@ def test_batch_answers_as_single_lines_do(speech: bytes) -> None:
         for together in zip(*map(frames_of, sounds), strict=True):
             for heard, line, frame in zip(found, lines, together, strict=True):
                 heard.append(line.process(frame))
-        batch.run()
+            batch.run()
         for heard, line in zip(found, lines, strict=True):
             heard.append(line.process(bytes(FRAME)))
         batch.run()
@@ -157,6 +212,63 @@ def test_batch_answers_as_single_lines_do(speech: bytes) -> None:
     for heard, expected in zip(found, alone, strict=True):
         assert heard[1:] == pytest.approx(expected, abs=1e-3)
     assert runs <= len(alone[0]) + 2
+
+
+def test_late_lines_are_judged_together_and_in_order(speech: bytes) -> None:
+    """Lines that bring four frames at once take four runs, not one per frame."""
+    sounds = [speech, with_noise(speech, 300), with_noise(speech, 900)]
+    frames = [frames_of(pcm)[100:104] for pcm in sounds]
+    alone = [probabilities(SileroVad(has_gate=False), b"".join(each)) for each in frames]
+
+    async def scenario() -> tuple[list[float], int]:
+        batch = SileroBatch()
+        lines = [batch.detector(has_gate=False) for _ in sounds]
+        for line, late in zip(lines, frames, strict=True):
+            for frame in late:
+                line.process(frame)
+        batch.run()
+        runs = batch.runs
+        return [line.process(bytes(FRAME)) for line in lines], runs
+
+    found, runs = asyncio.run(scenario())
+    assert found == pytest.approx([each[-1] for each in alone], abs=1e-3)
+    assert runs == 4
+
+
+def test_line_does_not_wait_for_ever(speech: bytes) -> None:
+    """A line whose frames come with no pause for the timer is answered after a dozen."""
+
+    async def scenario() -> int:
+        batch = SileroBatch()
+        probabilities(batch.detector(has_gate=False), speech[: 30 * FRAME])
+        return batch.runs
+
+    assert asyncio.run(scenario()) == 24
+
+
+def test_sessions_of_a_server_share_a_batch() -> None:
+    """A server's detectors are judged in one run, unless another detector is asked for."""
+    assert batched_detector("energy") is None
+
+    async def scenario() -> list[float]:
+        make = batched_detector(None)
+        assert make is not None
+        return [make().process(bytes(FRAME)) for _ in range(32)]
+
+    *first, last = asyncio.run(scenario())
+    assert set(first) == {0.0}
+    assert last > 0.0
+
+
+def test_gate_does_not_halve_speech_in_a_loud_room() -> None:
+    """Speech less than 12 dB above the room is shown whole, for its end is not seen by level."""
+    gate = EnergyGate(speech_frames=1)
+    gate.due(struct.pack("<2h", 2000, -2000) * 256)
+    gate.learn(0.0)
+    frame = struct.pack("<2h", 4000, -4000) * 256
+    for _ in range(5):
+        assert [*gate.due(frame)] == [frame]
+        gate.learn(0.95)
 
 
 def test_full_batch_answers_at_once(speech: bytes) -> None:
@@ -219,3 +331,12 @@ def test_missing_model_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises((MissingExtra, ValueError)):
             SileroVad()
     assert SileroVad().process(bytes(FRAME)) < 0.5
+
+
+def test_server_without_the_model_gets_no_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the packages a server leaves the choice of the detector to its sessions."""
+    silero._session.cache_clear()  # pyright: ignore[reportPrivateUsage]  (as in a new process)
+    with monkeypatch.context() as context:
+        context.setattr(sys, "meta_path", [BuiltinImporter])
+        assert batched_detector(None) is None
+    assert batched_detector(None) is not None

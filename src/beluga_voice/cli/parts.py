@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from beluga_voice.app import VoiceSession
-from beluga_voice.errors import ConfigurationError
-from beluga_voice.interfaces import Line, Tool
+from beluga_voice.app import DEFAULT_VAD, VoiceSession
+from beluga_voice.errors import ConfigurationError, MissingExtra
+from beluga_voice.interfaces import Line, Tool, VoiceActivityDetector
 
 
 def load_object(spec: str) -> Any:
@@ -32,8 +32,28 @@ def load_object(spec: str) -> Any:
         raise ConfigurationError(f"{module_name!r} has no {name!r}", op="agent") from error
 
 
-def session_maker(options: argparse.Namespace) -> Callable[[Line], VoiceSession]:
-    """A function that makes a session for a line; what is wrong is raised at once."""
+def batched_detector(vad: str | None) -> Callable[[], VoiceActivityDetector] | None:
+    """A function that makes detectors of one batch, for many sessions of one event loop.
+
+    None if another detector than the default is named, or if the default is not installed.
+    """
+    if vad not in (None, DEFAULT_VAD):
+        return None
+    from beluga_voice.providers.vad.silero import SileroBatch
+
+    try:
+        return SileroBatch().detector
+    except MissingExtra:
+        return None
+
+
+def session_maker(
+    options: argparse.Namespace, *, detector: Callable[[], VoiceActivityDetector] | None = None
+) -> Callable[[Line], VoiceSession]:
+    """A function that makes a session for a line; what is wrong is raised at once.
+
+    With `detector`, that makes each session's voice detector.
+    """
     agent = load_object(options.agent) if options.agent else None
     tools: tuple[Tool, ...] = tuple(getattr(agent, "tools", ()))
 
@@ -42,7 +62,7 @@ def session_maker(options: argparse.Namespace) -> Callable[[Line], VoiceSession]
             stt=options.stt,
             agent=agent,
             tts=options.tts,
-            vad=options.vad,
+            vad=options.vad if detector is None else detector(),
             voice=options.voice,
             greeting=options.greeting,
             phrases=options.phrase,

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from beluga_voice.agents.builtin import BuiltinAgent
 from beluga_voice.app import DEFAULT_STT, DEFAULT_TTS
 from beluga_voice.backends.websocket.protocol import Limits
-from beluga_voice.cli.parts import session_maker
+from beluga_voice.cli.parts import batched_detector, session_maker
 from beluga_voice.interfaces import LineOptions
 from beluga_voice.server import app
 from beluga_voice.server.access import Access
@@ -24,7 +24,7 @@ async def _serve(options: argparse.Namespace) -> None:
     token, origins = getattr(options, "token", None), tuple(options.allow_origin)
     # What cannot be served or put together is told at once, not when the models are loaded.
     Access(host=options.host, token=token, allowed_origins=origins)
-    make = session_maker(options)
+    make = session_maker(options, detector=batched_detector(options.vad))
     probe = make(NoLine(LineOptions()))
     labels = app.Labels(
         stt=options.stt or DEFAULT_STT,

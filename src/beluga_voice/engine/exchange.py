@@ -237,6 +237,7 @@ class Exchange:
 
     def words_known(self, now: float) -> None:
         """The final words of the utterance are there."""
+        self._is_understood = True
         self._awaits_words = False
         if self.marks is not None:
             self.marks.note_words(now)
@@ -446,6 +447,9 @@ class Exchange:
         if self._owner is not TurnOwner.FRAMEWORK:
             self._outlet.do(Forward(is_on=True))
             self._outlet.do(Replay())
+            if not self._awaits_words and self._can_nudge and self._is_answer_owed():
+                self._outlet.send(CreateResponse())
+                self._ask(now)
         elif self.floor in (Floor.USER, Floor.PAUSED):
             self._outlet.send(StartUserTurn())
             self._outlet.do(Replay())

@@ -70,6 +70,7 @@ from beluga_voice.events import (
     LinkClosed,
     ResponseAudio,
     ResponseId,
+    ResumptionChanged,
     S2sEvent,
     Say,
     SendAudio,
@@ -178,11 +179,13 @@ class Session:
             output_format=target,
         )
         is_ours = owner is TurnOwner.FRAMEWORK
+        # A service that finds the turns may leave it to us to hear the person speak.
+        has_ears = is_ours or not capabilities.has_speech_events
         self._is_continuous = capabilities.needs_continuous_input or not is_ours
         self._output_rate = target.rate
         self._ears = Ears(
             rate=rates.input_rate,
-            detector=detector if is_ours else None,
+            detector=detector if has_ears else None,
             settings=voice or VoiceSettings(),
             reducer=reducer,
         )
@@ -609,6 +612,8 @@ class Session:
             self._link_over.set()
         elif self._from_service is not None and isinstance(event, ResponseAudio):
             event = replace(event, pcm=self._from_service.feed(event.pcm))
+        elif type(event) is ResumptionChanged:
+            self._options = replace(self._options, resume=event.handle)
         self._step(event)
 
     def _play(self, event: ResponseAudio) -> None:

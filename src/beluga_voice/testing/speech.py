@@ -14,7 +14,8 @@ WORD_MS = 200
 """How long one word sounds, unless told otherwise."""
 
 _MARK = b"\x7e\x5a\x7e\x5a"
-_FRAME = re.compile(re.escape(_MARK) + rb"(.)(.)(.)", re.DOTALL)
+_END = b"\x5a\x7e"
+_FRAME = re.compile(re.escape(_MARK) + rb"(.)(.)(.)(..)", re.DOTALL)
 _FILL = b"\x00\x20"
 
 
@@ -33,13 +34,13 @@ def speech(text: str, *, rate: int = 16000, word_ms: int = WORD_MS) -> list[Spok
     words: list[SpokenWord] = []
     for word in text.split():
         data = word.encode()
-        if len(data) > 60 or count > 255:
+        if len(data) > 48 or count > 255:
             raise ValueError(f"{word!r} is too long for a test word")
         frames: list[bytes] = []
         for index in range(count):
-            frame = _MARK + bytes((index, count, len(data))) + data
+            frame = _MARK + bytes((index, count, len(data))) + size.to_bytes(2, "little") + data
             frame += b"\x00" * (len(frame) % 2)
-            frames.append(frame + _FILL * ((size - len(frame)) // 2))
+            frames.append(frame + _FILL * ((size - len(frame)) // 2 - 1) + _END)
         words.append(SpokenWord(word, tuple(frames)))
     return words
 
@@ -57,6 +58,10 @@ def words_in(pcm: bytes) -> list[str]:
     for found in _FRAME.finditer(pcm):
         index, count, length = found[1][0], found[2][0], found[3][0]
         data = pcm[found.end() : found.end() + length]
+        end = found.start() + int.from_bytes(found[4], "little")
+        if pcm[end - len(_END) : end] != _END:
+            expected = -1  # this frame broke off
+            continue
         if index == 0:
             current, expected = data, 0
         if index != expected or data != current:

@@ -1,8 +1,8 @@
-"""How loud a frame is, with nothing installed."""
+"""How loud a frame is."""
 
 import math
-import sys
-from array import array
+
+import numpy as np
 
 SILENCE_DB = -100.0
 """The level of digital silence."""
@@ -10,9 +10,9 @@ SILENCE_DB = -100.0
 
 def level_db(frame: bytes) -> float:
     """The level of mono 16-bit PCM in dB of full scale, -100 at least, without any offset."""
-    samples = array("h", frame)
-    if sys.byteorder == "big":
-        samples.byteswap()
-    count = len(samples)
-    power = math.sumprod(samples, samples) / count - (sum(samples) / count) ** 2
+    if frame == bytes(len(frame)):
+        return SILENCE_DB
+    samples = np.frombuffer(frame, "<i2").astype(np.float64)
+    offset = float(np.add.reduce(samples)) / len(samples)
+    power = float(samples.dot(samples)) / len(samples) - offset * offset
     return max(SILENCE_DB, 10 * math.log10(power / 2**30)) if power > 0 else SILENCE_DB

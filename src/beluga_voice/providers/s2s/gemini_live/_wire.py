@@ -8,6 +8,7 @@ Fields that are not named here are skipped.
 Source: https://ai.google.dev/api/live, and the types of google-genai 3.4.0; read 2026-11-21.
 """
 
+import base64
 import re
 from typing import Any, cast
 
@@ -28,10 +29,10 @@ class _Part(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Blob(_Part, frozen=True):
-    """Sound, in base64 on the wire."""
+    """Sound, in base64 of either alphabet: protobuf's JSON allows both."""
 
     mime_type: str = ""
-    data: bytes = b""
+    data: str = ""
 
 
 class Part(_Part, frozen=True):
@@ -44,6 +45,10 @@ class Content(_Part, frozen=True):
     """Pieces of a turn."""
 
     parts: list[Part] = []
+
+    def sound(self) -> bytes:
+        """The sound in all its parts; raises `BrokenProtocol` if it is not what is promised."""
+        return b"".join([_sound(one.inline_data) for one in self.parts if one.inline_data])
 
 
 class Words(_Part, frozen=True):
@@ -147,7 +152,7 @@ def read(message: WireMessage) -> ServerMessage:
     try:
         if isinstance(message, str):
             message = message.encode()
-        # Base64 has no underscore, so sound takes the short way.
+        # Sound has no underscore as a rule, and takes the short way.
         if b"_" not in message:
             return _decoder.decode(message)
         return msgspec.convert(in_camel_case(_camel.decode(message)), ServerMessage)
@@ -157,6 +162,18 @@ def read(message: WireMessage) -> ServerMessage:
             f"a message of {len(message)} bytes is not of Gemini Live: {type(error).__name__}",
             op="gemini_live",
         ) from None
+
+
+def _sound(blob: Blob) -> bytes:
+    if blob.mime_type.replace(" ", "") != OUTPUT_MIME:
+        raise BrokenProtocol(f"sound came as {blob.mime_type[:60]!r}", op="gemini_live")
+    try:
+        pcm = base64.b64decode(blob.data.replace("-", "+").replace("_", "/"), validate=True)
+    except ValueError:
+        raise BrokenProtocol("sound came in broken base64", op="gemini_live") from None
+    if len(pcm) & 1:
+        raise BrokenProtocol("sound ended inside a sample", op="gemini_live")
+    return pcm
 
 
 def write(message: dict[str, Any]) -> WireMessage:
@@ -174,7 +191,8 @@ def in_camel_case(value: Any) -> Any:
             for name, one in fields.items()
         }
     if isinstance(value, list):
-        return [in_camel_case(one) for one in cast("list[Any]", value)]
+        # A list of anything.
+        return [in_camel_case(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
     return value
 
 

@@ -1,0 +1,230 @@
+"""What all emulated speech services share: ears, a brain, a voice, and faults.
+
+How it works. `HearingVad` tells from the sound a service received when a voice begins and ends, in
+samples of that sound: no clock is involved, so sound that comes faster than real time is heard
+just the same. The *brain* is a plain function that is given what was said and decides what to do;
+`answer` gives its deeds one by one. Voices are test speech, which carries its own words both ways.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
+from beluga_voice.audio.level import rms
+from beluga_voice.events import HistoryItem, ToolResult, ToolSpec
+from beluga_voice.testing.speech import WORD_MS, SpokenWord, speech, words_in
+
+UNINTELLIGIBLE = "…"
+"""What a sound without test words is transcribed as."""
+
+# ── ears ────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceBegan:
+    """A voice begins at that sample of all the sound received."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceEnded:
+    """The last voiced sample is just before `at`; the silence after it sufficed at `noticed`."""
+
+    at: int
+    noticed: int
+
+
+class HearingVad:
+    """Hears a voice wherever the sound is louder than `threshold`, a fraction of full scale.
+
+    Looks at windows of 20 ms. A voice ends after `silence_ms` without one.
+    """
+
+    def __init__(self, *, rate: int, silence_ms: float = 500, threshold: float = 0.01) -> None:
+        self.rate = rate
+        self.threshold = threshold
+        self._silence = to_samples(silence_ms, rate)
+        self._window = to_samples(FRAME_MILLISECONDS, rate)
+        self._rest = b""
+        self._last_voice = 0
+        self.position = 0
+        """Samples looked at so far."""
+        self.is_voice = False
+
+    def hear(self, pcm: bytes) -> list[VoiceBegan | VoiceEnded]:
+        """What changes with the next sound, of any length."""
+        changes: list[VoiceBegan | VoiceEnded] = []
+        sound = self._rest + pcm
+        size = self._window * 2
+        whole = len(sound) - len(sound) % size
+        for start in range(0, whole, size):
+            change = self._look(sound[start : start + size])
+            if change is not None:
+                changes.append(change)
+        self._rest = sound[whole:]
+        return changes
+
+    def _look(self, window: bytes) -> VoiceBegan | VoiceEnded | None:
+        begin = self.position
+        self.position += self._window
+        if rms(window) > self.threshold:
+            self._last_voice = self.position
+            if not self.is_voice:
+                self.is_voice = True
+                return VoiceBegan(begin)
+        elif self.is_voice and self.position - self._last_voice >= self._silence:
+            self.is_voice = False
+            return VoiceEnded(self._last_voice, self.position)
+        return None
+
+    def reset(self) -> None:
+        """Forget the voice that is being heard; positions go on."""
+        self.is_voice = False
+
+
+def transcript_of(pcm: bytes) -> str:
+    """The test words in that sound; `UNINTELLIGIBLE` if it is sound without any, "" if silence."""
+    words = words_in(pcm)
+    if words:
+        return " ".join(words)
+    return UNINTELLIGIBLE if rms(pcm[: len(pcm) & ~1]) > 0 else ""
+
+
+# ── a brain ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a brain is given: why an answer is wanted, and all that was said before."""
+
+    text: str = ""
+    """What the person said or wrote since the last answer."""
+    instructions: str = ""
+    history: tuple[HistoryItem, ...] = ()
+    """The whole conversation as the service knows it, oldest first, with what is in `text`."""
+    tools: tuple[ToolSpec, ...] = ()
+    results: tuple[ToolResult, ...] = ()
+    """The tool results that came since the last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speaks:
+    """Say these words."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Call a tool; `arguments` is a JSON object as text."""
+
+    name: str
+    arguments: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """Fail, as the service fails when its model does."""
+
+    message: str = "The server had an error while processing your request."
+    code: str | None = "server_error"
+
+
+type Deed = Speaks | Calls | Fails
+type Brain = Callable[[Asked], Deed | Sequence[Deed]]
+
+
+_TO_READ = re.compile(r"<text>(.*?)</text>", re.DOTALL)
+
+
+def echo(asked: Asked) -> Deed:
+    """The brain that says what it heard, or what a tool gave.
+
+    Instructions with a `<text>…</text>` in them are obeyed: it says what is in there.
+    """
+    if (found := _TO_READ.search(asked.instructions)) is not None:
+        return Speaks(found[1].strip())
+    if asked.results:
+        return Speaks(asked.results[-1].output)
+    return Speaks(asked.text or "hello")
+
+
+def answer(brain: Brain, asked: Asked) -> list[Deed]:
+    """What the brain does, in order."""
+    deeds = brain(asked)
+    if isinstance(deeds, Speaks | Calls | Fails):
+        return [deeds]
+    return list(deeds)
+
+
+@dataclass(slots=True)
+class ScriptedBrain:
+    """A brain that does one thing after another, and keeps what it was asked; then it echoes."""
+
+    deeds: list[Deed | Sequence[Deed]]
+    asked: list[Asked] = field(default_factory=list[Asked])
+
+    def __call__(self, asked: Asked) -> Deed | Sequence[Deed]:
+        self.asked.append(asked)
+        return self.deeds.pop(0) if self.deeds else echo(asked)
+
+
+# ── a voice ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long a service takes, in milliseconds; without any of it, it answers at once."""
+
+    thinking_ms: float = 0
+    """From the request to the first sound or tool call of a response."""
+    word_ms: float = 0
+    """From one word to the next. Less than a word sounds: faster than real time."""
+    transcript_ms: float = 0
+    """From the end of an utterance to its transcript."""
+
+
+def voice(text: str, *, rate: int, sounding_ms: int = WORD_MS) -> list[SpokenWord]:
+    """`text` in test speech at `rate`, each word sounding for so long."""
+    return speech(text, rate=rate, word_ms=sounding_ms)
+
+
+# ── faults ──────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What goes wrong with one connection; nothing unless told.
+
+    The `after_audio_ms` count the sound of responses that was sent on this connection.
+    """
+
+    refuse_status: int | None = None
+    """The handshake is answered with this HTTP status."""
+    refuse_body: str = ""
+    retry_after: str | None = None
+    """The `Retry-After` header of a refusal."""
+    is_mute: bool = False
+    """Connects, and never says anything."""
+    drop_after_audio_ms: float | None = None
+    """The connection breaks, without a word, in mid-response."""
+    stall_after_audio_ms: float | None = None
+    """Nothing more comes, though the connection stays."""
+    malformed_after_audio_ms: float | None = None
+    """One message that is not of the protocol comes in mid-response."""
+    expire_after_ms: float | None = None
+    """The session ends, in the service's own way, so long after it began."""
+    error_code: str | None = None
+    """An error event of that code comes with the first response."""
+    close_code: int | None = None
+    """Where the protocol has close codes: close with this one instead of breaking."""
+
+
+NO_FAULTS = Faults()
+
+
+def faults_of(faults: Sequence[Faults], connection: int) -> Faults:
+    """Those of the connection with that number, counted from 0; the last ones have none."""
+    return faults[connection] if connection < len(faults) else NO_FAULTS
