@@ -2,8 +2,9 @@
 
     ./dev bench recognition [--own SPEECH.wav TRANSCRIPT.txt ...]
 
-Synthetic voices are those of eSpeak NG, and of flite where it is installed. "In domain" are sentences
-like those the built-in agent expects, none of them one of its phrases; "out of domain" is anything.
+Synthetic voices are those of eSpeak NG, and of flite where it is installed. "In domain" are
+sentences like those the built-in agent expects, none of them one of its phrases; "out of domain" is
+anything.
 """
 
 import argparse
@@ -148,7 +149,7 @@ async def measure(own: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
             print(row, flush=True)
         for path, transcript in own:
             sound = read_wav(Path(path)).to_pcm16(16000)
-            said = words(Path(transcript).read_text())
+            said = words(transcript)
             heard = await recognise(sound, phrases)
             row = {
                 "voice": f"recorded {Path(path).stem}",
@@ -165,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--own", nargs=2, action="append", default=[], metavar="FILE")
     options = parser.parse_args(arguments)
-    rows = asyncio.run(measure([(path, text) for path, text in options.own]))
+    rows = asyncio.run(measure([(path, Path(text).read_text()) for path, text in options.own]))
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)
     (results / "recognition.json").write_text(

@@ -2,8 +2,8 @@
 
 The harness gives a fake detector, recogniser, model and voice, all without delay, and counts what
 reaches its sink. Everything between is ours, as it is shipped: the session, the engine, the cascade
-with its sentence cutter, and the speaker, which paces sound to a line that takes 200 ms ahead and can
-be cleared, as the browser's does. `stripped` lets the line take any amount ahead.
+with its sentence cutter, and the speaker, which paces sound to a line that takes 200 ms ahead and
+can be cleared, as the browser's does. `stripped` lets the line take any amount ahead.
 """
 
 import asyncio

@@ -4,11 +4,11 @@ import asyncio
 import random
 
 import pytest
-from session.stage import play, stage
 
 from beluga_voice.events import SessionState
 from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts
+from session.stage import play, stage
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
 

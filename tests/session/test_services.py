@@ -9,10 +9,19 @@ from beluga_voice.audio.formats import pcm16
 from beluga_voice.audio.tone import TONE_MS
 from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.engine.link import ReconnectSettings
-from beluga_voice.errors import AlreadyClosed, Denied, Misuse, Unreachable, Unsupported, WrongFormat
+from beluga_voice.errors import (
+    AlreadyClosed,
+    Denied,
+    Misuse,
+    ToolFailed,
+    Unreachable,
+    Unsupported,
+    WrongFormat,
+)
 from beluga_voice.events import (
     AgentResponseEnded,
     BargedIn,
+    ErrorCategory,
     ErrorOccurred,
     FunctionAnswered,
     FunctionCalled,
@@ -28,6 +37,7 @@ from beluga_voice.events import (
     ResponseStarted,
     ResponseStatus,
     ResponseText,
+    ServiceFailed,
     SessionEnded,
     SessionState,
     SpeechStarted,
@@ -218,9 +228,11 @@ def test_entering_can_be_cancelled():
 
 
 def test_an_agent_that_hangs_is_nudged_and_then_heard_as_a_tone():
-    """Within the bound of the dead-air contract the caller hears something."""
+    """A hung agent is asked again within the bound, and then the caller hears a tone."""
+    asked = []
 
     async def stuck(text: str) -> str:
+        asked.append(round(asyncio.get_running_loop().time() * 1000, 3))
         await asyncio.Event().wait()
         return ""
 
@@ -232,8 +244,136 @@ def test_an_agent_that_hangs_is_nudged_and_then_heard_as_a_tone():
             return on.caller.first_sound_ms, errors
 
     first_sound, errors = play(scene)
-    assert first_sound == 180 + 600 + 6000
+    assert asked == [830, 780 + 6000]
+    assert first_sound == 780 + 6000 + 3000
     assert errors == ["scripted_stt+scripted_tts gave no answer in time"]
+
+
+def test_an_agent_that_hangs_once_is_heard_the_second_time():
+    """The nudge brings an answer from an agent that hung only once."""
+    tries = 0
+
+    async def hangs_once(text: str) -> str:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await asyncio.Event().wait()
+        return f"sorry you said {text}"
+
+    async def scene():
+        async with stage(hangs_once) as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(10)
+            return on.caller.heard, on.session.state
+
+    assert play(scene) == ("sorry you said hello", SessionState.IDLE)
+
+
+@pytest.mark.parametrize("inside", ["agent", "tool"])
+def test_a_cancellation_from_inside_is_a_failure(inside):
+    """Work that is cancelled by itself, not by us, fails loudly instead of vanishing."""
+
+    async def broken() -> str:
+        """Is cancelled from inside."""
+        raise asyncio.CancelledError
+
+    async def agent(turn: AgentTurn) -> str:
+        if inside == "agent":
+            raise asyncio.CancelledError
+        try:
+            return await turn.call_tool("broken", "{}")
+        except ToolFailed:
+            return "the tool failed"
+
+    async def scene():
+        async with stage(agent, tools=[broken]) as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(3)
+            return on.caller.heard, [one.message for one in on.trace.of(ErrorOccurred)]
+
+    heard, errors = play(scene)
+    if inside == "tool":
+        assert heard == "the tool failed"
+    else:
+        assert errors == ["the agent was cancelled from inside"]
+
+
+def test_a_voice_that_makes_no_sound_has_failed():
+    """Words without any sound were not heard: an error, a tone, and nothing in the history."""
+
+    class Mute(ScriptedTts):
+        def __init__(self):
+            super().__init__(word_ms=20)
+
+    tts = Mute()
+
+    async def scene():
+        async with stage(tts=tts) as on:
+            tts.links[0]._speak = lambda context_id, text: None  # succeeds without sound
+            await on.caller.say("hello")
+            await asyncio.sleep(1)
+            (ended,) = on.trace.of(AgentResponseEnded)
+            return ended.outcome, on.agent_words(), on.caller.first_sound_ms is not None
+
+    assert play(scene) == (ResponseOutcome.FAILED, [], True)
+
+
+def test_a_service_that_accepts_and_hangs_up_is_given_up():
+    """Connections that bring nothing count as failed attempts, and the session ends."""
+
+    async def slam(service):
+        service.emit(LinkClosed(is_clean=False, reason="go away"))
+
+    provider = ScriptedProvider(*[slam] * 4, capabilities=SERVER_TURNS)
+
+    async def scene():
+        reconnect = ReconnectSettings(attempts=3, first_delay_ms=100)
+        session = Session(provider, settings=EngineSettings(reconnect=reconnect))
+        async with session:
+            await session.wait_closed()
+        return session.state, len(provider.links)
+
+    assert play(scene) == (SessionState.ERROR, 4)
+
+
+def test_a_fatal_refusal_in_mid_call_is_not_tried_again():
+    """An error that would come again on every connection ends the session with its reason."""
+
+    async def refuse(service):
+        service.emit(
+            ServiceFailed(category=ErrorCategory.AUTH, message="key revoked", is_fatal=True),
+            LinkClosed(is_clean=False, reason="key revoked"),
+        )
+
+    provider = ScriptedProvider(refuse, capabilities=SERVER_TURNS)
+
+    async def scene():
+        session = Session(provider)
+        seen = trace(session)
+        async with session:
+            await session.wait_closed()
+        return seen.of(SessionEnded)[0]
+
+    ended = play(scene)
+    assert (ended.reason, ended.message) == ("failed", "key revoked")
+
+
+def test_a_line_that_fails_ends_its_call():
+    """An exception of the line is the end of the call, not of the program."""
+
+    class Broken(ScriptedCaller):
+        def send(self, command, /):
+            raise OSError("secret words")
+
+    async def scene():
+        caller = Broken()
+        async with stage(caller=caller) as on:
+            await on.caller.say("hello")
+            await on.session.wait_closed()
+            return on.trace.of(SessionEnded)[0]
+
+    ended = play(scene)
+    assert (ended.reason, ended.message) == ("hung_up", "the line failed")
 
 
 def test_an_agent_that_raises_is_reported_and_the_session_goes_on():
@@ -691,3 +831,30 @@ def test_a_cut_between_two_responses_counts_each_by_its_own_sound():
     assert said[0] == LONG
     assert heard == f"{LONG} {said[1]}"
     assert "six seven eight nine ten".startswith(said[1])
+
+
+def test_a_session_that_was_not_entered_says_so():
+    """Everything before entering is a misuse with the way out."""
+    session = Session(ScriptedProvider(capabilities=SERVER_TURNS))
+    for misuse in (
+        lambda: session.send_audio(bytes(640)),
+        lambda: session.say("hello"),
+        lambda: session.interrupt(),
+    ):
+        with pytest.raises(Misuse, match="enter the session first"):
+            misuse()
+
+
+def test_who_stops_reading_events_is_forgotten():
+    """A reader that leaves its loop costs nothing afterwards."""
+
+    async def scene():
+        async with stage() as on:
+            events = on.session.events()
+            await anext(events)
+            await events.aclose()
+            await on.caller.say("hello")
+            await asyncio.sleep(4)
+            return on.session._readers
+
+    assert play(scene) == []

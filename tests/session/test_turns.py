@@ -20,6 +20,7 @@ from beluga_voice.events import (
     UserSpeechEnded,
     UserSpeechStarted,
 )
+from beluga_voice.interfaces import AgentTurn
 from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts
 from session.stage import LONG, play, stage
@@ -489,3 +490,72 @@ def test_what_was_heard_is_settled_when_the_call_ends():
             return ended.outcome, on.agent_words(), on.caller.heard
 
     assert play(scene) == (ResponseOutcome.CUT, ["one two"], "one two")
+
+
+@pytest.mark.parametrize("wait_ms", [50, 150, 300, 500, 700])
+def test_words_of_the_application_wait_for_the_persons_turn(wait_ms):
+    """What the application says while the person has the floor is spoken after that turn."""
+
+    async def echo(text: str) -> str:
+        return f"you said {text}"
+
+    async def scene():
+        async with stage(echo) as on:
+            on.caller.begin("my order is late")
+            await asyncio.sleep(wait_ms / 1000)
+            on.session.say("one moment")
+            await asyncio.sleep(6)
+            return on.caller.heard, on.user_words()
+
+    heard, said = play(scene)
+    assert said == ["my order is late"]
+    assert heard == "one moment you said my order is late"
+
+
+@pytest.mark.parametrize("wait_ms", [100, 500, 900, 1100])
+def test_typed_words_are_answered_together_with_spoken_ones(wait_ms):
+    """What is typed while the person speaks is part of the turn, and nothing is lost."""
+    asked = []
+
+    async def echo(text: str) -> str:
+        asked.append(text)
+        return "fine"
+
+    async def scene():
+        async with stage(echo) as on:
+            on.caller.begin("my order is late")
+            await asyncio.sleep(wait_ms / 1000)
+            on.caller.type("number twelve")
+            await asyncio.sleep(6)
+
+    play(scene)
+    assert sorted(" ".join(asked).split()) == sorted(
+        ["my", "order", "is", "late", "number", "twelve"]
+    )
+
+
+def test_the_person_goes_on_while_a_tool_runs():
+    """Words before and after an interrupted tool call are one request."""
+    asked = []
+
+    async def search() -> str:
+        """Takes long."""
+        await asyncio.sleep(3)
+        return "found"
+
+    async def agent(turn):
+        asked.append(turn.text)
+        return await turn.call_tool("search", "{}")
+
+    agent.__annotations__ = {"turn": AgentTurn, "return": str}
+
+    async def scene():
+        async with stage(agent, tools=[search]) as on:
+            await on.caller.say("find my order")
+            await asyncio.sleep(1.5)
+            await on.caller.say("the red one")
+            await asyncio.sleep(6)
+            return on.caller.heard
+
+    assert play(scene) == "found"
+    assert asked == ["find my order", "find my order the red one"]

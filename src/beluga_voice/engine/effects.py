@@ -55,7 +55,12 @@ class Forward:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
-    """The service has the words of the utterance: its sound need not be kept any longer."""
+    """The service has the words of the utterance: its sound need not be kept any longer.
+
+    If the person speaks again already, the sound of that turn is kept.
+    """
+
+    but_the_open_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,6 +75,8 @@ _CODES = {
     ErrorCategory.SESSION_EXPIRED: ErrorCode.STREAM_CLOSED,
     ErrorCategory.BENIGN: ErrorCode.PROVIDER_ERROR,
 }
+_FINAL = (ErrorCategory.AUTH, ErrorCategory.INVALID_REQUEST)
+"""A fatal error of this kind would come again on every connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +225,9 @@ class Engine:
                 exchange.say(event, now)
             case Update():
                 self._outlet.send(event)
+            case ServiceFailed(is_fatal=True) if event.category in _FINAL:
+                self._outlet.fail(_CODES[event.category], event.message, is_fatal=True)
+                self._supervision.end("failed", event.message, now)
             case ServiceFailed():
                 if event.category is not ErrorCategory.BENIGN:
                     self._outlet.fail(_CODES[event.category], event.message)
@@ -279,6 +284,7 @@ class Engine:
         """
         if not self._responses.generated(response_id, samples):
             return False
+        self._supervision.useful()
         if self._exchange.marks is not None:
             self._exchange.marks.note_audio(now)
         return True
@@ -305,7 +311,9 @@ class Engine:
     def _input_transcript(self, event: InputTranscript, now: float) -> None:
         if event.is_final:
             self._history.transcribe(event.utterance_id, event.text)
-            self._outlet.do(Forget())
+            is_open = self.floor in (Floor.USER, Floor.PAUSED, Floor.OVERLAP)
+            self._outlet.do(Forget(but_the_open_turn=is_open))
+            self._supervision.useful()
             self._exchange.words_known(now)
         else:
             self._exchange.words_heard()
@@ -337,6 +345,7 @@ class Engine:
             )
         )
         self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
+        self._exchange.tool_answered(now)
 
     def _show(self) -> None:
         self._supervision.show(self._exchange)

@@ -230,6 +230,7 @@ class Exchange:
             self._take(Turn.GONE)  # a sound without words is answered by nobody
             return
         self._await_answer(now)
+        self._say_what_waited(now)
 
     def words_heard(self) -> None:
         """The service understands something of what the person says."""
@@ -280,23 +281,34 @@ class Exchange:
         """The person wrote something: that interrupts what sounds."""
         if not text.strip():
             return
+        is_turn_open = self.floor in (Floor.USER, Floor.PAUSED)
         if self.floor in (Floor.AGENT, Floor.OVERLAP, Floor.WAITING):
             self.stop(now)
         self._written += 1
         utterance_id = UtteranceId(f"written-{self._written}")
         self._history.say(text)
         self._outlet.emit(Transcription(utterance_id=utterance_id, text=text, is_final=True))
-        self._outlet.send(SendText(text=text))
-        self.marks = Marks(voice_ended=now, decided=now, words=now)
-        self._ask(now)
+        # What is typed while the person speaks is answered together with what is said.
+        self._outlet.send(SendText(text=text, respond=not is_turn_open))
+        if not is_turn_open:
+            self.marks = Marks(voice_ended=now, decided=now, words=now)
+            self._ask(now)
 
     def say(self, event: Say, now: float) -> None:
-        """The application wants words spoken; without a link they wait for one."""
-        if self._outlet.is_up:
+        """The application wants words spoken.
+
+        They wait for a link, if there is none, and for the end of the person's turn.
+        """
+        if not self._outlet.is_up or self.floor in (Floor.USER, Floor.PAUSED):
+            self._unsaid.append(event)
+        else:
             self._outlet.send(event)
             self._ask(now)
-        else:
-            self._unsaid.append(event)
+
+    def _say_what_waited(self, now: float) -> None:
+        unsaid, self._unsaid = self._unsaid, []
+        for event in unsaid:
+            self.say(event, now)
 
     def key(self, key: str, now: float) -> None:
         """One telephone key."""
@@ -330,15 +342,13 @@ class Exchange:
             self.end_turn(now)
             if was_voice:
                 self.marks = None  # nobody knows when it ended
-        is_stale = (
-            self._owner is TurnOwner.FRAMEWORK
-            and is_turn
-            and self.floor in (Floor.USER, Floor.PAUSED)
-        )
+        is_stale = self._owner is TurnOwner.FRAMEWORK and self.floor in (Floor.USER, Floor.PAUSED)
         if is_stale:
             self._responses.refuse(event)
-        else:
-            self._responses.start(event)
+            return
+        self._responses.start(event)
+        if self._owner is not TurnOwner.FRAMEWORK:
+            self._outlet.do(Forget())  # what was said so far is being answered
 
     def first_sound(self, response: Response, now: float) -> None:
         """The first sound of a response goes to the person."""
@@ -361,11 +371,11 @@ class Exchange:
         if event.status is ResponseStatus.CANCELLED:
             self.interrupted(event.response_id, now)
         elif response.generated == 0:
-            if event.status is ResponseStatus.FAILED and self.floor is Floor.WAITING:
+            if response.has_failed and self.floor is Floor.WAITING:
                 self._owes_answer = True
                 self._outlet.do(Tone())
             if not self._tools.running:
-                self._spent()
+                self._spent(now)
         else:
             self.await_end(now)
 
@@ -399,15 +409,17 @@ class Exchange:
                 decision_ms = round((now - self._voice_began) * 1000, 3)
                 self._outlet.emit(BargedIn(response_id=sounding, decision_ms=decision_ms))
             self._begin_turn()
-        elif self.floor is not Floor.WAITING:
+        elif self.floor is Floor.WAITING:
+            self._await_answer(now)
+        else:
             self._take(Turn.GONE)
 
     def await_end(self, now: float) -> None:
         """Settle what has sounded to its end, and go on once nothing sounds."""
         if self._responses.await_end(now):
-            self._spent()
+            self._spent(now)
 
-    def _spent(self) -> None:
+    def _spent(self, now: float) -> None:
         """Nothing more may be sounding, and nothing more coming."""
         if not self._responses.is_idle:
             return
@@ -418,6 +430,13 @@ class Exchange:
             self._begin_turn()
         if self.floor is Floor.QUIET:
             self._deadlines.clear(Due.ANSWER)
+            if self._tools.running:
+                self._ask(now)  # the person waits for what the tool gives
+
+    def tool_answered(self, now: float) -> None:
+        """The service has what it asked for, and owes an answer."""
+        if self.floor is Floor.WAITING:
+            self._await_answer(now)
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────
 
@@ -430,8 +449,8 @@ class Exchange:
         """The person has waited too long: one rung up the ladder."""
         if self.floor is not Floor.WAITING:
             return
-        can_nudge = self._can_nudge and self._responses.is_idle and not self._tools.running
-        if self._rung is None and can_nudge:
+        if self._rung is None and self._can_nudge and not self._tools.running:
+            self._responses.cut(now)  # what was begun has made no sound
             self._rung = Rung.NUDGE
             self._outlet.send(CreateResponse())
         else:
@@ -442,14 +461,19 @@ class Exchange:
             self._outlet.do(Tone())
         self._deadlines.set(Due.ANSWER, now + self._dead_air.rung_ms / 1000)
 
-    def take_up(self, now: float) -> None:
-        """There is a link: go on where the conversation was."""
+    def take_up(self, now: float, *, was_asked: bool = False) -> None:
+        """There is a link: go on where the conversation was.
+
+        `was_asked` says that it was given words to answer already.
+        """
         if self._owner is not TurnOwner.FRAMEWORK:
             self._outlet.do(Forward(is_on=True))
             self._outlet.do(Replay())
             if not self._awaits_words and self._can_nudge and self._is_answer_owed():
                 self._outlet.send(CreateResponse())
                 self._ask(now)
+        elif self.floor is Floor.OVERLAP:
+            self._outlet.do(Replay())
         elif self.floor in (Floor.USER, Floor.PAUSED):
             self._outlet.send(StartUserTurn())
             self._outlet.do(Replay())
@@ -458,13 +482,11 @@ class Exchange:
             self._outlet.do(Replay())
             self._outlet.send(EndUserTurn())
             self._await_answer(now)
-        elif self._can_nudge and self._is_answer_owed():
+        elif self._can_nudge and self._is_answer_owed() and not was_asked:
             self._outlet.send(CreateResponse())
             self._ask(now)
         self._owes_answer = False
-        unsaid, self._unsaid = self._unsaid, []
-        for event in unsaid:
-            self.say(event, now)
+        self._say_what_waited(now)
 
     def _is_answer_owed(self) -> bool:
         """Whether the person said something and waits, or waited in vain."""

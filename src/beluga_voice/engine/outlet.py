@@ -5,7 +5,7 @@ from collections import deque
 from beluga_voice.engine.deadlines import Deadlines
 from beluga_voice.engine.effects import Effect, Send
 from beluga_voice.errors import ErrorCode
-from beluga_voice.events import ErrorOccurred, S2sCommand, SessionEvent
+from beluga_voice.events import ErrorOccurred, S2sCommand, SendText, SessionEvent, Update
 
 
 class Outlet:
@@ -16,6 +16,10 @@ class Outlet:
         self.deadlines = Deadlines()
         self.is_up = False
         """Whether there is a service to send to."""
+        self.is_connecting = False
+        """Whether a link is being opened, with the history and settings of when that began."""
+        self.late: list[SendText | Update] = []
+        """What the link that is being opened does not know yet."""
 
     def do(self, effect: Effect) -> None:
         """Have something done."""
@@ -37,3 +41,5 @@ class Outlet:
         """
         if self.is_up:
             self.effects.append(Send(command=command))
+        elif self.is_connecting and isinstance(command, SendText | Update):
+            self.late.append(command)

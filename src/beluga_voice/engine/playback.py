@@ -54,6 +54,12 @@ class Response:
         return self.status is not None
 
     @property
+    def has_failed(self) -> bool:
+        """Whether it came to nothing: it failed, or its words were made and never any sound."""
+        is_mute = self.is_generated and self.generated == 0 and bool(self.text)
+        return self.status is ResponseStatus.FAILED or is_mute
+
+    @property
     def text(self) -> str:
         """All the words that were made for it."""
         return "".join(self.planned) or "".join(part.delta for part in self.spoken)

@@ -34,6 +34,8 @@ class Responses:
         self._history = history
         self._playback = Playback(rate)
         self._progress_seconds = progress_ms / 1000
+        self._stalled: ResponseId | None = None
+        """The response whose next sound is awaited."""
 
     @property
     def is_idle(self) -> bool:
@@ -78,7 +80,8 @@ class Responses:
         if not response.generated:
             self._playback.sounds(response)
         response.generated += samples
-        self._outlet.deadlines.clear(Due.PROGRESS)
+        if self._stalled == response_id:
+            self._outlet.deadlines.clear(Due.PROGRESS)
         return True
 
     def sent(self, response_id: ResponseId, samples: int, until: float) -> Response | None:
@@ -89,6 +92,7 @@ class Responses:
         is_first = response.sent == 0
         self._playback.sent(response, samples, until)
         if not response.is_generated and response.sent == response.generated:
+            self._stalled = response_id
             self._outlet.deadlines.set(Due.PROGRESS, until + self._progress_seconds)
         return response if is_first else None
 
@@ -101,11 +105,15 @@ class Responses:
         if response is None or response.is_generated:
             return None
         response.status = event.status
-        self._outlet.deadlines.clear(Due.PROGRESS)
+        if self._stalled == event.response_id:
+            self._outlet.deadlines.clear(Due.PROGRESS)
         if event.status is ResponseStatus.FAILED:
             self._outlet.fail(ErrorCode.PROVIDER_ERROR, event.reason or "a response failed")
         if event.status is not ResponseStatus.CANCELLED:
             if response.generated == 0:
+                if response.has_failed and event.status is not ResponseStatus.FAILED:
+                    message = "a response had words, and no sound"
+                    self._outlet.fail(ErrorCode.PROVIDER_ERROR, message)
                 self._settle(response, _outcome(response), now)
             else:
                 self._outlet.do(Finish(response_id=response.id))
@@ -178,6 +186,6 @@ class Responses:
 
 def _outcome(response: Response) -> ResponseOutcome:
     """What a response that sounded to its end was."""
-    if response.status is ResponseStatus.FAILED:
+    if response.has_failed:
         return ResponseOutcome.FAILED
     return ResponseOutcome.HEARD

@@ -23,6 +23,7 @@ from beluga_voice.events import (
     Reconnecting,
     ResponseDone,
     ResponseStatus,
+    SendText,
     SessionEnded,
     SessionStarted,
     SessionState,
@@ -72,21 +73,29 @@ class Supervision:
     def connect(self, exchange: Exchange) -> None:
         """Have a link opened."""
         self._take(ConnectionInput.CONNECT, exchange)
+        self._outlet.is_connecting = True
+        self._outlet.late.clear()
         self._outlet.do(Connect(history=self._history.items))
 
     def opened(self, exchange: Exchange, now: float) -> None:
         """There is a link."""
         self._machine.take(ConnectionInput.READY)
-        self._outlet.is_up = True
-        attempt, self._attempt = self._attempt, 0
+        self._outlet.is_up, self._outlet.is_connecting = True, False
         if self._was_up:
-            self._outlet.emit(Reconnected(attempt=attempt))
+            self._outlet.emit(Reconnected(attempt=self._attempt))
         else:
             self._was_up = True
             self._set_state(SessionState.CONNECTED)
             self._outlet.emit(self._started)
         self.show(exchange)
-        exchange.take_up(now)
+        late, self._outlet.late = self._outlet.late, []
+        for command in late:
+            self._outlet.send(command)
+        exchange.take_up(now, was_asked=any(isinstance(one, SendText) for one in late))
+
+    def useful(self) -> None:
+        """The service did something: the next loss is a new one, not another failed attempt."""
+        self._attempt = 0
 
     def failed(self, error: BelugaError, exchange: Exchange, now: float) -> None:
         """No link came about."""
@@ -113,7 +122,7 @@ class Supervision:
         if self._responses.cut(now) is None:
             self._outlet.do(Silence())
         self._machine.take(ConnectionInput.CLOSE)
-        self._outlet.is_up = False
+        self._outlet.is_up = self._outlet.is_connecting = False
         self._outlet.deadlines.clear_all()
         self._stop_tools()
         is_failure = reason == "failed"
@@ -131,7 +140,7 @@ class Supervision:
 
     def _lost(self, reason: str, exchange: Exchange, now: float) -> None:
         self._machine.take(ConnectionInput.LOST)
-        self._outlet.is_up = False
+        self._outlet.is_up = self._outlet.is_connecting = False
         self._attempt += 1
         provider, limit = self._started.provider, self._reconnect.attempts
         if self._attempt > limit:

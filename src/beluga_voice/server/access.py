@@ -113,7 +113,12 @@ class Access:
         for name in headers.get("Sec-WebSocket-Protocol", "").split(","):
             if name.strip().startswith(TOKEN_SUBPROTOCOL):
                 offers.append(name.strip().removeprefix(TOKEN_SUBPROTOCOL))
-        return any(hmac.compare_digest(offer.encode(), token.encode()) for offer in offers)
+        return any(hmac.compare_digest(_bytes(offer), _bytes(token)) for offer in offers)
+
+
+def _bytes(text: str) -> bytes:
+    """A header as it came, also where it is no text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _name(netloc: str) -> str:

@@ -13,9 +13,6 @@ from beluga_voice.audio.framing import Framer
 from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
 
-PAST_CHUNKS = 48
-"""So many pieces of sound may be kept before those that are too old are sorted out."""
-
 
 class Ears:
     """The hearing of one session; everything in it is a plain call."""
@@ -31,6 +28,7 @@ class Ears:
         self._detector = detector
         self._reducer = reducer
         self._past: deque[bytes] = deque()
+        self._past_samples = 0
         self._keep = to_samples(settings.preroll_ms + settings.start_ms, rate)
         if reducer is not None:
             self._clean = Framer(reducer.frame_samples * 2)
@@ -78,22 +76,13 @@ class Ears:
         """Keep sound for the case that it turns out to be the beginning of an utterance."""
         past = self._past
         past.append(pcm)
-        if len(past) > PAST_CHUNKS:
-            self._trim()
+        self._past_samples += len(pcm) >> 1
+        while past and self._past_samples - (len(past[0]) >> 1) >= self._keep:
+            self._past_samples -= len(past.popleft()) >> 1
 
     def recall(self) -> list[bytes]:
         """Take out what was kept."""
-        self._trim()
         past = list(self._past)
         self._past.clear()
+        self._past_samples = 0
         return past
-
-    def _trim(self) -> None:
-        """Forget what is older than is kept."""
-        samples = 0
-        for index, pcm in enumerate(reversed(self._past)):
-            samples += len(pcm) >> 1
-            if samples >= self._keep:
-                for _ in range(len(self._past) - index - 1):
-                    self._past.popleft()
-                return

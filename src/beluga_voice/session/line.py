@@ -1,10 +1,13 @@
 """Lines that are not quite lines: one to nobody, and one that says when the person is gone."""
 
+import logging
 from collections.abc import Callable
 
-from beluga_voice.errors import CallEnded
+from beluga_voice.errors import CallEnded, where
 from beluga_voice.events import CallCommand
 from beluga_voice.interfaces import Line, LineOptions
+
+log = logging.getLogger(__name__)
 
 
 class NoLine:
@@ -35,3 +38,7 @@ class GuardedLine:
         except CallEnded as ended:
             self._is_gone = True
             self._on_gone(ended.message)
+        except Exception as error:
+            log.error("the line failed: %s", where(error))
+            self._is_gone = True
+            self._on_gone("the line failed")

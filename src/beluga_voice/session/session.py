@@ -211,6 +211,8 @@ class Session:
         self._is_forwarding = False
         self._kept: deque[bytes] = deque()
         self._kept_samples = 0
+        self._kept_before = 0
+        """How many pieces of what is kept are older than the present turn."""
         self._kept_limit = int(KEPT_INPUT_SECONDS * rates.input_rate)
         self._link: S2sLink | None = None
         self._readers: list[Feed[Happening]] = []
@@ -286,11 +288,13 @@ class Session:
 
     async def close(self, reason: EndReason = "closed") -> None:
         """End the session; it is over when this returns, though not yet left."""
+        self._entered()
         self._shut(reason)
         await self._over.wait()
 
     async def wait_closed(self) -> None:
         """Wait until the session is over, whoever ended it."""
+        self._entered()
         await self._over.wait()
 
     # ── what the person does ────────────────────────────────────────────────────────────────
@@ -300,6 +304,7 @@ class Session:
         if isinstance(event, CallerAudio):
             self.send_audio(event.pcm)
         else:
+            self._entered()
             self._step(event)
 
     def send_audio(self, pcm: bytes) -> None:
@@ -307,7 +312,8 @@ class Session:
 
         Raises `WrongFormat` for half a sample. After the end, nothing happens.
         """
-        if self._engine.is_over:
+        self._entered()
+        if self._engine.is_over or not pcm:
             return
         if len(pcm) & 1:
             raise WrongFormat(
@@ -375,7 +381,16 @@ class Session:
         if self._engine.is_over:
             feed.close()
         self._readers.append(feed)
-        return aiter(feed)
+        return self._read(feed)
+
+    async def _read(self, feed: Feed[Happening]) -> AsyncIterator[Happening]:
+        """One reader's events; who stops reading is forgotten."""
+        try:
+            async for happening in feed:
+                yield happening
+        finally:
+            if feed in self._readers:
+                self._readers.remove(feed)
 
     def watch(self, observer: Observer) -> None:
         """Tell an observer about everything from now on."""
@@ -450,8 +465,7 @@ class Session:
             case Forward():
                 self._forward(effect.is_on)
             case Forget():
-                self._kept.clear()
-                self._kept_samples = 0
+                self._forget(self._kept_before if effect.but_the_open_turn else len(self._kept))
             case Replay():
                 for pcm in self._kept:
                     self._give(pcm)
@@ -516,11 +530,18 @@ class Session:
 
     def _forward(self, is_on: bool) -> None:
         if is_on and not self._is_forwarding:
+            self._kept_before = len(self._kept)
             for pcm in self._ears.recall():
                 self._keep(pcm)
                 if not self._is_continuous:
                     self._give(pcm)
         self._is_forwarding = is_on
+
+    def _forget(self, pieces: int) -> None:
+        """Drop the oldest of what was kept."""
+        for _ in range(min(pieces, len(self._kept))):
+            self._kept_samples -= len(self._kept.popleft()) >> 1
+        self._kept_before = 0
 
     def _give(self, pcm: bytes) -> None:
         """To the service, if there is one."""
@@ -535,6 +556,7 @@ class Session:
         self._kept_samples += len(pcm) >> 1
         while self._kept_samples > self._kept_limit:
             dropped = len(self._kept.popleft()) >> 1
+            self._kept_before = max(self._kept_before - 1, 0)
             self._kept_samples -= dropped
             if self._link is None:
                 rate = self._line.options.input_rate
@@ -646,6 +668,11 @@ class Session:
             output, is_error = await run_tool(one, effect.arguments), False
         except ToolFailed as error:
             output, is_error = str(error), True
+        except asyncio.CancelledError:
+            if (me := asyncio.current_task()) is not None and me.cancelling():
+                raise
+            # Something inside the tool was cancelled, not the tool by us.
+            output, is_error = f"the tool {effect.name!r} was cancelled", True
         self._running_tools.pop(effect.call_id, None)
         self._step(ToolFinished(call_id=effect.call_id, output=output, is_error=is_error))
 
@@ -685,8 +712,13 @@ class Session:
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
 
+    def _entered(self) -> None:
+        if self._group is None:
+            raise Misuse("enter the session first: async with session", op="session")
+
     def _open(self) -> None:
-        if self._group is None or self._engine.is_over:
+        self._entered()
+        if self._engine.is_over:
             raise AlreadyClosed("the session is not open", op="session")
 
     def _shut(self, reason: EndReason) -> None:

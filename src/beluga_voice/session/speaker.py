@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
 from beluga_voice.audio.playout import Playout
-from beluga_voice.audio.tone import tone
+from beluga_voice.audio.tone import TONE_MS, tone
 from beluga_voice.events import ClearPlayback, PlayAudio, ResponseId
 from beluga_voice.interfaces import Line
 
@@ -114,6 +114,7 @@ class Speaker:
     def tone(self) -> None:
         """A short tone, unless something sounds."""
         if self._playout.first is None and self.busy_until <= self._loop.time():
+            self._anchor, self._since_anchor = self._loop.time(), TONE_MS * self._rate // 1000
             self._line.send(PlayAudio(pcm=tone(self._line.options.output_rate)))
 
     def stop(self) -> None:

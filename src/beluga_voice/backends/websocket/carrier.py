@@ -17,7 +17,7 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self, assert_never, cast
 
@@ -40,6 +40,8 @@ from beluga_voice.events import (
     CallCommand,
     CallEvent,
     ClearPlayback,
+    FunctionAnswered,
+    FunctionCalled,
     HangUp,
     PlayAudio,
     SessionId,
@@ -361,7 +363,7 @@ class _Call:
                 self._outbox.put_text(started(session.id, options))
                 async for happening in session.events():
                     if not isinstance(happening.event, AgentResponseAudio):
-                        self._outbox.put_text(event(encode(happening, with_audio=False)))
+                        self._outbox.put_text(event(encode(_public(happening), with_audio=False)))
             self.end(Ending(code=WSCloseCode.OK, reason="ended"))
         except BelugaError as failure:
             _log.warning("a session failed: %s", failure.code)
@@ -372,6 +374,17 @@ class _Call:
 
     def _hang_up(self) -> None:
         self.end(Ending(code=WSCloseCode.OK, reason="hung_up"))
+
+
+def _public(happening: Happening) -> Happening:
+    """What the person at the other end may see: not what tools are given, nor what they give."""
+    match happening.event:
+        case FunctionCalled() as called:
+            return replace(happening, event=replace(called, arguments=""))
+        case FunctionAnswered() as answered:
+            return replace(happening, event=replace(answered, output=""))
+        case _:
+            return happening
 
 
 def _offered(request: web.Request) -> tuple[str, ...]:

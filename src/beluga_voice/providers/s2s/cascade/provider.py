@@ -92,6 +92,9 @@ from beluga_voice.transports.feed import Feed
 REMEMBERED = 64
 """Responses that may still be interrupted after they were made."""
 
+HISTORY_LIMIT = 400
+"""What an agent is told of at most; older things are forgotten."""
+
 log = logging.getLogger(__name__)
 
 
@@ -288,6 +291,7 @@ class CascadeLink:
 
     def _note(self, item: HistoryItem) -> None:
         self._history.append(_Said(item))
+        del self._history[:-HISTORY_LIMIT]
 
     # ── the link ────────────────────────────────────────────────────────────────────────────
 
@@ -405,7 +409,9 @@ class CascadeLink:
         words: list[str] = []
         for said in reversed(self._history):
             item = said.item
-            if not isinstance(item, Message) or item.role is Role.AGENT:
+            if not isinstance(item, Message):
+                continue  # a tool that ran for what was said
+            if item.role is Role.AGENT:
                 break
             if item.role is Role.USER:
                 words.append(item.text)
@@ -439,6 +445,8 @@ class CascadeLink:
             pieces = self._agent.respond(turn)
             try:
                 async for piece in pieces:
+                    if making.id not in self._making:
+                        return  # cancelled, and the agent did not mind
                     if not piece:
                         continue
                     self._told(making, piece)
@@ -449,6 +457,10 @@ class CascadeLink:
                     await pieces.aclose()
             for sentence in sentences.flush():
                 self._tts.send(SpeakText(context_id=making.context, text=sentence))
+        except asyncio.CancelledError:
+            if (me := asyncio.current_task()) is not None and me.cancelling():
+                raise
+            self._fail(making, "the agent was cancelled from inside")
         except BelugaError as error:
             self._fail(making, str(error))
         except Exception as error:
@@ -561,9 +573,13 @@ class CascadeLink:
             making.calls.pop(call_id, None)
 
     def _answer_tool(self, command: AnswerTool) -> None:
-        self._note(
-            ToolResult(call_id=command.call_id, output=command.output, is_error=command.is_error)
+        result = ToolResult(
+            call_id=command.call_id, output=command.output, is_error=command.is_error
         )
+        for index, said in enumerate(self._history):
+            if isinstance(said.item, ToolUse) and said.item.call_id == command.call_id:
+                self._history.insert(index + 1, _Said(result))  # next to its call
+                break
         for making in self._making.values():
             waiting = making.calls.get(command.call_id)
             if waiting is not None and not waiting.done():
