@@ -44,6 +44,9 @@ ContextId = NewType("ContextId", str)
 class Usage:
     """What a service counted, in its own units; `None` where it does not count that."""
 
+    input_tokens: int | None = None
+    """All of the input, for services that do not tell text from sound."""
+    output_tokens: int | None = None
     input_text_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_text_tokens: int | None = None

@@ -131,6 +131,8 @@ class Capabilities:
     has_speech_events: bool = False
     has_word_times: bool = False
     has_tools: bool = False
+    has_delegation: bool = False
+    """It hands work to our agent (`DelegationRequested`), and speaks of what it is told."""
     has_text_input: bool = False
     has_temperature: bool = False
     has_output_token_limit: bool = False

@@ -132,6 +132,7 @@ class Engine:
             self._tools,
             owner=turn_owner,
             is_hinted=turn_owner is TurnOwner.PROVIDER and not capabilities.has_speech_events,
+            has_ears=turn_owner is TurnOwner.FRAMEWORK or not capabilities.has_speech_events,
             turn_settings=settings.turns,
             dead_air=settings.dead_air,
             can_nudge=capabilities.can_request_response,

@@ -60,6 +60,7 @@ class Exchange:
         *,
         owner: TurnOwner,
         is_hinted: bool,
+        has_ears: bool,
         turn_settings: TurnSettings,
         dead_air: DeadAirSettings,
         can_nudge: bool,
@@ -73,7 +74,9 @@ class Exchange:
         self._tools = tools
         self._owner = owner
         self._is_hinted = is_hinted
-        self._has_ears = is_hinted or owner is TurnOwner.FRAMEWORK
+        self._has_ears = has_ears
+        # One that finds the turns may find one also where it mostly leaves the hearing to us.
+        self._is_heard_by_service = owner is TurnOwner.PROVIDER or not has_ears
         self._settings = turn_settings
         self._dead_air = dead_air
         self._can_nudge = can_nudge
@@ -118,12 +121,12 @@ class Exchange:
 
     def service_heard_voice(self, now: float) -> None:
         """The service noticed a voice."""
-        if self._owner is TurnOwner.PROVIDER:
+        if self._is_heard_by_service:
             self._voice(now, now)
 
     def service_heard_end(self, now: float) -> None:
         """The service noticed the end of a turn."""
-        if self._owner is TurnOwner.PROVIDER and self._is_voice:
+        if self._is_heard_by_service and self._is_voice:
             self._hush(now, now)
             self.end_turn(now)
 
@@ -150,7 +153,7 @@ class Exchange:
             self._deadlines.set(Due.STALLED_INPUT, due)
             return
         self._hush(self.input_at, now)
-        if self._owner is TurnOwner.PROVIDER:
+        if self._owner is not TurnOwner.FRAMEWORK:
             self.end_turn(now)
 
     def _voice(self, began: float, now: float) -> None:
@@ -201,7 +204,8 @@ class Exchange:
             self._outlet.send(ClearInput())
             self._outlet.do(Forward(is_on=False))
             self._outlet.do(Forget())
-        self._outlet.emit(UserSpeechEnded(was_ignored=True))
+        # A model that hears while it speaks has heard it, and does with it what it likes.
+        self._outlet.emit(UserSpeechEnded(was_ignored=self._owner is not TurnOwner.DUPLEX))
 
     # ── turns ───────────────────────────────────────────────────────────────────────────────
 
@@ -246,6 +250,8 @@ class Exchange:
     def _judge(self, now: float) -> None:
         """Voice and a response sound at once: which of them goes on?"""
         is_theirs = self._owner is TurnOwner.PROVIDER and not self._is_hinted
+        if self._owner is TurnOwner.DUPLEX:
+            return  # it hears that it is spoken to, and stops by itself
         if is_theirs or self._push_to_talk:
             self._barge_in(now)
         elif self._settings.allow_interruptions:
@@ -449,10 +455,14 @@ class Exchange:
         """The person has waited too long: one rung up the ladder."""
         if self.floor is not Floor.WAITING:
             return
+        may_be_silent = self._owner is TurnOwner.DUPLEX and not self._tools.running
         if self._rung is None and self._can_nudge and not self._tools.running:
             self._responses.cut(now)  # what was begun has made no sound
             self._rung = Rung.NUDGE
             self._outlet.send(CreateResponse())
+        elif may_be_silent and self._responses.is_idle:
+            self._take(Turn.GONE)
+            return
         else:
             if self._rung is not Rung.TONE:
                 message = f"{self._provider} gave no answer in time"

@@ -136,6 +136,8 @@ class ScriptedProvider:
             await script(link)
         except Unexpected as problem:
             self._problems.append(str(problem))
+        except Exception as error:
+            self._problems.append(f"a script failed: {type(error).__name__}: {error}")
 
     def finish(self) -> None:
         """Say what went otherwise than the scripts."""
