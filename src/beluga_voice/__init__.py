@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from beluga_voice.app import VoiceSession, cascade
     from beluga_voice.errors import BelugaError
     from beluga_voice.interfaces import AgentTurn, LineOptions
+    from beluga_voice.services.speech_to_speech import s2s
     from beluga_voice.session.happening import Happening
     from beluga_voice.session.session import Session
     from beluga_voice.session.tools import tool
@@ -26,6 +27,7 @@ _PLACES = {
     "Session": "beluga_voice.session.session",
     "VoiceSession": "beluga_voice.app",
     "cascade": "beluga_voice.app",
+    "s2s": "beluga_voice.services.speech_to_speech",
     "tool": "beluga_voice.session.tools",
 }
 
@@ -39,6 +41,7 @@ __all__ = [
     "VoiceSession",
     "__version__",
     "cascade",
+    "s2s",
     "tool",
 ]
 

@@ -14,11 +14,12 @@ Two rules make a link safe to use from a single thread of control:
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Protocol
 
 from beluga_voice.audio.formats import AudioFormat, pcm16
+from beluga_voice.errors import ConfigurationError, Unsupported
 from beluga_voice.events import (
     CallCommand,
     HistoryItem,
@@ -106,6 +107,41 @@ class Faithfulness(StrEnum):
     NONE = "none"
 
 
+class Latency(StrEnum):
+    """How soon an answer is wanted once the person pauses; sooner means cutting in more often."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDetection:
+    """How a service that owns the turns finds their ends; what is `None` is as it has it.
+
+    Raises `ConfigurationError` for what lies outside its range.
+    """
+
+    silence_ms: int | None = None
+    """Silence after which a turn is over; above 0."""
+    prefix_ms: int | None = None
+    """Sound before the voice that belongs to the turn; from 0."""
+    threshold: float | None = None
+    """How sure it has to be of a voice, 0 to 1: higher suits noisy places."""
+
+    def __post_init__(self) -> None:
+        if self.silence_ms is not None and self.silence_ms <= 0:
+            raise ConfigurationError(f"silence_ms {self.silence_ms} should be above 0", op="turns")
+        if self.prefix_ms is not None and self.prefix_ms < 0:
+            raise ConfigurationError(f"prefix_ms {self.prefix_ms} is negative", op="turns")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigurationError(f"threshold {self.threshold} is outside 0 to 1", op="turns")
+
+
+LATENCY_SILENCE_MS = {Latency.LOW: 300, Latency.MEDIUM: 500, Latency.HIGH: 900}
+"""What a latency means where nothing else is said: the silence that ends a turn."""
+
+
 class Resumption(StrEnum):
     """How a conversation is continued on a new connection."""
 
@@ -136,6 +172,8 @@ class Capabilities:
     has_text_input: bool = False
     has_temperature: bool = False
     has_output_token_limit: bool = False
+    turn_detection: frozenset[str] = frozenset()
+    """Names of the fields of `TurnDetection` that it honours."""
     can_cancel: bool = False
     can_truncate: bool = False
     can_suppress_response: bool = False
@@ -165,6 +203,10 @@ class S2sOptions:
     history: tuple[HistoryItem, ...] = ()
     turn_owner: TurnOwner | None = None
     """`None` takes the first of the provider's own list."""
+    turn_detection: TurnDetection | None = None
+    """For turns that the provider owns."""
+    latency: Latency | None = None
+    """A word for `turn_detection.silence_ms`, or for the framework's own; see that."""
     respond_automatically: bool = True
     temperature: float | None = None
     max_output_tokens: int | None = None
@@ -218,6 +260,70 @@ type TtsLink = Link[TtsCommand, TtsEvent]
 type SpeechToSpeech = Provider[S2sOptions, S2sCommand, S2sEvent]
 type SpeechToText = Provider[SttOptions, SttCommand, SttEvent]
 type TextToSpeech = Provider[TtsOptions, TtsCommand, TtsEvent]
+
+
+def refuse_unsupported(options: S2sOptions, capabilities: Capabilities, provider: str) -> None:
+    """Raise `Unsupported`, naming the capability, for what that provider cannot honour."""
+    lacks: list[str] = []
+    owner = owner_of(options, capabilities)
+    if owner not in capabilities.turn_owners:
+        lacks.append(f"turn_owners: it has no {owner} turns")
+    if options.tools and not capabilities.has_tools:
+        lacks.append("has_tools: it calls no tools")
+    if options.temperature is not None and not capabilities.has_temperature:
+        lacks.append("has_temperature: it takes no temperature")
+    if options.max_output_tokens is not None and not capabilities.has_output_token_limit:
+        lacks.append("has_output_token_limit: it takes no limit")
+    if not options.respond_automatically and not capabilities.can_suppress_response:
+        lacks.append("can_suppress_response: it answers by itself")
+    if options.history and not capabilities.can_seed_history:
+        lacks.append("can_seed_history: it cannot be told what was said before")
+    if options.resume is not None and capabilities.resumption in (
+        Resumption.NONE,
+        Resumption.HISTORY,
+    ):
+        lacks.append("resumption: it continues nothing by a handle; give the history")
+    if options.input_format not in (None, *capabilities.input_formats):
+        lacks.append(f"input_formats: it does not take {options.input_format}")
+    if options.output_format not in (None, *capabilities.output_formats):
+        lacks.append(f"output_formats: it does not give {options.output_format}")
+    if not _speaks(options.language, capabilities.languages):
+        lacks.append(f"languages: it does not list {options.language}")
+    if owner is not TurnOwner.FRAMEWORK:
+        lacks += [
+            f"turn_detection: it takes no {name}"
+            for name in sorted(_detection_fields(options) - capabilities.turn_detection)
+        ]
+    elif options.turn_detection is not None:
+        lacks.append("turn_detection: the framework finds these turns; set it there")
+    if lacks:
+        raise Unsupported(f"{provider} cannot honour {'; '.join(lacks)}", op="connect")
+
+
+def owner_of(options: S2sOptions, capabilities: Capabilities) -> TurnOwner:
+    """Who owns the turns when these options were asked for."""
+    return options.turn_owner or capabilities.turn_owners[0]
+
+
+def turn_detection_of(options: S2sOptions) -> TurnDetection:
+    """How turns are to be found: what was asked for, with a latency put into silence."""
+    asked = options.turn_detection or TurnDetection()
+    if options.latency is None or asked.silence_ms is not None:
+        return asked
+    return replace(asked, silence_ms=LATENCY_SILENCE_MS[options.latency])
+
+
+def _detection_fields(options: S2sOptions) -> set[str]:
+    asked = turn_detection_of(options)
+    return {one.name for one in fields(asked) if getattr(asked, one.name) is not None}
+
+
+def _speaks(language: str | None, languages: frozenset[str]) -> bool:
+    """Whether it lists that language, or one that differs in the region only."""
+    if language is None or not languages:
+        return True
+    primary = {one.split("-")[0].lower() for one in languages}
+    return language.replace("_", "-").split("-")[0].lower() in primary
 
 
 def input_format_of(capabilities: Capabilities, wanted: AudioFormat | None) -> AudioFormat:

@@ -67,6 +67,7 @@ from beluga_voice.events import (
     EndReason,
     ErrorOccurred,
     HistoryItem,
+    KeyPressed,
     LinkClosed,
     ResponseAudio,
     ResponseId,
@@ -78,6 +79,7 @@ from beluga_voice.events import (
     SessionId,
     SessionState,
     ToolCallId,
+    ToolSpec,
     Update,
 )
 from beluga_voice.interfaces import (
@@ -94,6 +96,8 @@ from beluga_voice.interfaces import (
     ToolFunction,
     TurnOwner,
     VoiceActivityDetector,
+    owner_of,
+    refuse_unsupported,
 )
 from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
@@ -156,16 +160,12 @@ class Session:
         self._greeting = greeting
         options = options or S2sOptions()
         capabilities = provider.capabilities
-        owner = options.turn_owner or capabilities.turn_owners[0]
-        if owner not in capabilities.turn_owners:
-            raise Unsupported(f"{provider.name} has no {owner} turns", op="session")
+        owner = owner_of(options, capabilities)
         if owner is TurnOwner.FRAMEWORK and detector is None:
             raise ConfigurationError(
                 f"{provider.name} leaves turns to us: give the session a voice detector",
                 op="session",
             )
-        if self._tools and not capabilities.has_tools:
-            raise Unsupported(f"{provider.name} has no tools", op="session")
         if greeting and capabilities.say is Faithfulness.NONE:
             raise Unsupported(f"{provider.name} cannot speak a greeting", op="session")
         rates = self._line.options
@@ -178,6 +178,7 @@ class Session:
             input_format=source,
             output_format=target,
         )
+        refuse_unsupported(self._options, capabilities, provider.name)
         is_ours = owner is TurnOwner.FRAMEWORK
         # A service that finds the turns may leave it to us to hear the person speak.
         has_ears = is_ours or not capabilities.has_speech_events
@@ -303,8 +304,13 @@ class Session:
         """Take what came from the person's line. After the end, nothing happens."""
         if isinstance(event, CallerAudio):
             self.send_audio(event.pcm)
+            return
+        self._entered()
+        is_text = isinstance(event, CallerText | KeyPressed)
+        if is_text and not self._provider.capabilities.has_text_input:
+            message = f"{self._provider.name} takes no text"
+            self._publish(ErrorOccurred(code=ErrorCode.UNSUPPORTED_SETTING, message=message))
         else:
-            self._entered()
             self._step(event)
 
     def send_audio(self, pcm: bytes) -> None:
@@ -336,8 +342,13 @@ class Session:
             self._guarded(self._judge)
 
     def send_text(self, text: str) -> None:
-        """Take words the person typed; the agent answers in speech."""
+        """Take words the person typed; the agent answers in speech.
+
+        Raises `Unsupported` where the provider takes no text.
+        """
         self._open()
+        if not self._provider.capabilities.has_text_input:
+            raise Unsupported(f"{self._provider.name} takes no text", op="send_text")
         self._step(CallerText(text=text))
 
     def interrupt(self) -> None:
@@ -354,19 +365,34 @@ class Session:
             raise Unsupported(f"{self._provider.name} cannot speak given words", op="say")
         self._step(Say(text=text))
 
-    def update(self, *, instructions: str | None = None, voice: str | None = None) -> None:
-        """Change settings in mid-call; raises `Unsupported` for what the provider keeps fixed."""
+    def update(
+        self,
+        *,
+        instructions: str | None = None,
+        tools: Sequence[Tool | ToolFunction] | None = None,
+        voice: str | None = None,
+    ) -> None:
+        """Change settings in mid-call; `None` leaves one as it is.
+
+        New `tools` take the place of all there were; those that run go on. Raises `Unsupported`
+        for what the provider keeps fixed; nothing is changed then.
+        """
         self._open()
-        wanted = {"instructions": instructions, "voice": voice}
+        wanted = {"instructions": instructions, "tools": tools, "voice": voice}
         for name, value in wanted.items():
             if value is not None and name not in self._provider.capabilities.mutable:
                 raise Unsupported(f"{self._provider.name} keeps its {name} in a call", op="update")
+        specs: tuple[ToolSpec, ...] | None = None
+        if tools is not None:
+            self._tools = tools_of(tools)
+            specs = tuple(one.spec for one in self._tools.values())
         self._options = replace(
             self._options,
             instructions=self._options.instructions if instructions is None else instructions,
+            tools=self._options.tools if specs is None else specs,
             voice=self._options.voice if voice is None else voice,
         )
-        self._step(Update(instructions=instructions, voice=voice))
+        self._step(Update(instructions=instructions, tools=specs, voice=voice))
 
     def events(self) -> AsyncIterator[Happening]:
         """What happens from now on, up to and including `SessionEnded`.
@@ -584,6 +610,8 @@ class Session:
         try:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
+                    if not self._provider.capabilities.can_seed_history:
+                        history = ()
                     link = await stack.enter_async_context(
                         self._provider.connect(replace(self._options, history=history))
                     )

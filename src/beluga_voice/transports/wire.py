@@ -34,17 +34,15 @@ from typing import Protocol, cast, runtime_checkable
 
 from beluga_voice.errors import (
     BrokenProtocol,
-    Denied,
     LinkLost,
-    Overloaded,
     ProviderError,
-    Rejected,
     Silent,
     Unreachable,
     where,
 )
 from beluga_voice.events import ErrorCategory, LinkClosed, SendAudio, ServiceFailed
 from beluga_voice.interfaces import Capabilities, Channel, Codec, WireMessage
+from beluga_voice.transports.failures import error_of
 from beluga_voice.transports.feed import Feed
 
 log = logging.getLogger(__name__)
@@ -126,6 +124,11 @@ class WireLink[S, R]:
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._was_read = asyncio.Event()
+
+    @property
+    def waiting_audio_bytes(self) -> int:
+        """Sound that waits to leave, in bytes as it was sent to the link."""
+        return self._audio_bytes
 
     @property
     def dropped_audio_bytes(self) -> int:
@@ -330,7 +333,9 @@ class WireLink[S, R]:
         if is_ready(event):
             self._opening.set()
         elif isinstance(event, ServiceFailed) and event.is_fatal:
-            self._refusal = _refusal(event, self._name)
+            self._refusal = error_of(
+                event, op="connect", provider=self._name, otherwise=Unreachable
+            )
             self._opening.set()
         elif isinstance(event, LinkClosed):
             message = f"{self._name} closed the connection while it was opened: {event.reason}"
@@ -417,17 +422,3 @@ class WireProvider[O, S, R]:
             async with link.running():
                 await link.wait_ready(deadline)
                 yield link
-
-
-def _refusal(event: ServiceFailed, name: str) -> ProviderError:
-    """The exception for what a service said instead of being ready."""
-    kinds: dict[ErrorCategory, type[ProviderError]] = {
-        ErrorCategory.AUTH: Denied,
-        ErrorCategory.INVALID_REQUEST: Rejected,
-        ErrorCategory.TIMEOUT: Silent,
-    }
-    if event.category is ErrorCategory.RATE_LIMIT:
-        return Overloaded(
-            event.message, op="connect", provider=name, retry_after=event.retry_after_seconds
-        )
-    return kinds.get(event.category, Unreachable)(event.message, op="connect", provider=name)

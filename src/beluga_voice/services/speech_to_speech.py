@@ -1,0 +1,166 @@
+"""A speech-to-speech service as a handle: `beluga_voice.s2s("openai_realtime", voice="marin")`."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields, replace
+from typing import Any
+
+from beluga_voice import registry
+from beluga_voice.audio.wav import Sound
+from beluga_voice.errors import ConfigurationError
+from beluga_voice.events import HistoryItem
+from beluga_voice.interfaces import (
+    Capabilities,
+    Latency,
+    S2sLink,
+    S2sOptions,
+    SpeechToSpeech,
+    Tool,
+    ToolFunction,
+    TurnDetection,
+    TurnOwner,
+    refuse_unsupported,
+)
+from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
+from beluga_voice.services.one_turn import Answer, one_turn
+from beluga_voice.session.tools import tools_of
+
+PROCESS_SECONDS = 60.0
+
+
+class SpeechToSpeechService:
+    """A service with its settings: to connect to, to answer one utterance, to ask if it is well.
+
+    It is a provider too: a session takes it as `s2s=`, and its settings hold there unless the
+    session says otherwise.
+    """
+
+    def __init__(
+        self,
+        provider: SpeechToSpeech,
+        options: S2sOptions,
+        tools: Sequence[Tool | ToolFunction] = (),
+    ) -> None:
+        self.provider = provider
+        self.name = provider.name
+        self._tools = tools_of(tools)
+        self.options = replace(options, tools=tuple(one.spec for one in self._tools.values()))
+        refuse_unsupported(self.options, provider.capabilities, provider.name)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What can be asked of it."""
+        return self.provider.capabilities
+
+    @asynccontextmanager
+    async def connect(self, options: S2sOptions | None = None, /) -> AsyncGenerator[S2sLink]:
+        """A live conversation, both ways; what `options` leave open is as the handle has it.
+
+        Raises `Unsupported` before connecting for what the service cannot honour, and a
+        `ProviderError` when no connection came about. Leaving closes it.
+        """
+        wanted = self.options if options is None else _merged(options, self.options)
+        refuse_unsupported(wanted, self.capabilities, self.name)
+        async with self.provider.connect(wanted) as link:
+            yield link
+
+    async def process(
+        self,
+        audio: bytes | Sound,
+        *,
+        rate: int | None = None,
+        context: Sequence[HistoryItem] = (),
+        timeout_seconds: float = PROCESS_SECONDS,
+    ) -> Answer:
+        """Let it answer one utterance, over a connection of its own.
+
+        `audio` is a `Sound` (see `read_wav`), or mono 16-bit PCM at `rate`, which is by default the
+        one the service prefers. `context` is what was said before. Tools of the handle are run, and
+        the answer is what follows them. Raises `WrongFormat` for sound that is none, `Unsupported`,
+        a `ProviderError` if the service fails, and `Silent` if there is no whole answer in time.
+        Safe to cancel.
+        """
+        options = replace(self.options, history=(*self.options.history, *context))
+        if TurnOwner.FRAMEWORK in self.capabilities.turn_owners:
+            # Nobody has to guess where an utterance ends that is there as a whole.
+            options = replace(
+                options, turn_owner=TurnOwner.FRAMEWORK, turn_detection=None, latency=None
+            )
+        refuse_unsupported(options, self.capabilities, self.name)
+        return await one_turn(
+            self.provider,
+            options,
+            audio,
+            rate=rate,
+            tools=self._tools,
+            timeout_seconds=timeout_seconds,
+        )
+
+    async def health(self, *, timeout_seconds: float = HEALTH_SECONDS) -> Health:
+        """Connect and leave again; many services charge for that like for a short call."""
+        return await try_connecting(self.name, self.connect, timeout_seconds=timeout_seconds)
+
+
+def s2s(
+    service: str | SpeechToSpeech,
+    *,
+    model: str | None = None,
+    api_key: str | None = None,
+    endpoint: str | None = None,
+    instructions: str = "",
+    voice: str | None = None,
+    language: str | None = None,
+    tools: Sequence[Tool | ToolFunction] = (),
+    turn_owner: TurnOwner | None = None,
+    turn_detection: TurnDetection | None = None,
+    latency: Latency | str | None = None,
+    temperature: float | None = None,
+    max_output_tokens: int | None = None,
+    respond_automatically: bool = True,
+    **settings: Any,
+) -> SpeechToSpeechService:
+    """A handle of the speech-to-speech service of that name (`"name"` or `"name:model"`).
+
+    Without `api_key`, credentials come from the service's own environment variables when it
+    connects. `endpoint` is the address of any server that speaks the service's protocol: a proxy,
+    an emulator. `settings` are those of this provider only. Raises `UnknownPlugin`, and
+    `Unsupported` naming the capability for what this service cannot honour; nothing is connected.
+    """
+    if isinstance(service, str):
+        given = {"model": model, "api_key": api_key, "endpoint": endpoint, **settings}
+        made = {name: value for name, value in given.items() if value is not None}
+        provider: SpeechToSpeech = registry.create("s2s", service, **made)
+    elif model or api_key or endpoint or settings:
+        raise ConfigurationError("a provider that is made already takes no settings", op="s2s")
+    else:
+        provider = service
+    try:
+        wanted = None if latency is None else Latency(latency)
+    except ValueError:
+        known = ", ".join(Latency)
+        raise ConfigurationError(f"latency should be one of {known}", op="s2s") from None
+    options = S2sOptions(
+        instructions=instructions,
+        voice=voice,
+        language=language,
+        turn_owner=turn_owner,
+        turn_detection=turn_detection,
+        latency=wanted,
+        temperature=temperature,
+        max_output_tokens=max_output_tokens,
+        respond_automatically=respond_automatically,
+    )
+    return SpeechToSpeechService(provider, options, tools)
+
+
+def _merged(given: S2sOptions, own: S2sOptions) -> S2sOptions:
+    """What was given, and where that says nothing, one's own."""
+    silent = S2sOptions()
+    return replace(
+        own,
+        **{
+            one.name: getattr(given, one.name)
+            for one in fields(S2sOptions)
+            if getattr(given, one.name) != getattr(silent, one.name)
+        },
+    )
