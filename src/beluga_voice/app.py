@@ -1,6 +1,7 @@
 """Puts a session together: what you name, made and connected."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from beluga_voice import registry
@@ -26,8 +27,11 @@ from beluga_voice.interfaces import (
     TtsOptions,
     TurnOwner,
     VoiceActivityDetector,
+    owner_of,
 )
 from beluga_voice.providers.s2s.cascade import Cascade
+from beluga_voice.providers.s2s.reasoned import Reasoned
+from beluga_voice.services.speech_to_speech import SpeechToSpeechService
 from beluga_voice.session.session import Session
 
 DEFAULT_STT = "pocketsphinx"
@@ -40,9 +44,11 @@ class VoiceSession(Session):
     """A spoken conversation, over a speech-to-speech service or over three parts, never both.
 
     Without anything, it is the embedded defaults and the built-in agent. A part is a name
-    (`stt="pocketsphinx"`) or a provider; an agent is an async function or generator that is
-    given the person's words. `memory` keeps what was said under `memory_key`, say the caller's
-    number, and what it has kept there takes the place of `history`.
+    (`stt="pocketsphinx"`) or a provider; `s2s` takes what `beluga_voice.s2s` gives, too. An agent
+    is an async function or generator that is given the person's words. With `s2s`, it decides the
+    words of a service that hears and speaks; without one, the service thinks by itself. `memory`
+    keeps what was said under `memory_key`, say the caller's number, and what it has kept there
+    takes the place of `history`.
 
         async with VoiceSession(agent=my_agent, line=my_line) as session:
             async for happening in session.events():
@@ -75,27 +81,25 @@ class VoiceSession(Session):
         memory_key: str | None = None,
         session_id: str | None = None,
     ) -> None:
-        if s2s is not None and (stt is not None or tts is not None or agent is not None):
-            raise ConfigurationError(
-                "give either s2s, or any of stt, agent and tts, not both", op="session"
-            )
+        if s2s is not None and (stt is not None or tts is not None):
+            raise ConfigurationError("give either s2s, or stt and tts, not both", op="session")
+        options = S2sOptions(instructions=instructions, language=language, history=tuple(history))
         if s2s is None:
             provider: SpeechToSpeech = cascade(
                 stt=stt, agent=agent, tts=tts, phrases=phrases, voice=voice
             )
         else:
-            provider = registry.create("s2s", s2s) if isinstance(s2s, str) else s2s
+            provider, options, own = _service(s2s, replace(options, voice=voice))
+            tools = (*own, *tools)
+            if agent is not None:
+                provider = Reasoned(provider, agent_of(agent))
         able = provider.capabilities
-        needs_ears = able.turn_owners[0] is TurnOwner.FRAMEWORK or not able.has_speech_events
+        owner = owner_of(options, able)
+        needs_ears = owner is TurnOwner.FRAMEWORK or not able.has_speech_events
         super().__init__(
             provider,
             line=line,
-            options=S2sOptions(
-                instructions=instructions,
-                voice=None if s2s is None else voice,
-                language=language,
-                history=tuple(history),
-            ),
+            options=options,
             detector=detector_of(vad) if needs_ears else None,
             reducer=noise,
             voice=voice_settings,
@@ -107,6 +111,16 @@ class VoiceSession(Session):
             memory_key=memory_key,
             session_id=session_id,
         )
+
+
+def _service(
+    s2s: str | SpeechToSpeech, options: S2sOptions
+) -> tuple[SpeechToSpeech, S2sOptions, tuple[Tool, ...]]:
+    """The provider, what it is asked for, and the tools that came with it."""
+    if isinstance(s2s, SpeechToSpeechService):
+        return s2s.provider, s2s.options_with(options), s2s.tools
+    provider: SpeechToSpeech = registry.create("s2s", s2s) if isinstance(s2s, str) else s2s
+    return provider, options, ()
 
 
 def cascade(

@@ -385,6 +385,8 @@ class ResponseDone:
     status: ResponseStatus
     reason: str = ""
     usage: Usage | None = None
+    asked_text: str | None = None
+    """The words that an agent wanted spoken, where a service speaks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -729,6 +731,10 @@ class AgentResponseEnded:
     """The words the person heard."""
     generated_ms: float
     heard_ms: float
+    asked_text: str | None = None
+    """The words that the agent wanted spoken, where a service speaks for it."""
+    faithfulness: float | None = None
+    """How much of `asked_text` and `text` agrees, word for word: 0 to 1, 1 being all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beluga_voice.providers.s2s.cascade.sentences import MAX_CHARACTERS, Sentences
+from beluga_voice.providers.s2s.sentences import MAX_CHARACTERS, Sentences
 
 
 def cut(text, *sizes, limit=MAX_CHARACTERS):

@@ -45,6 +45,8 @@ class Response:
     sent: int = 0
     status: ResponseStatus | None = None
     """How generating it ended; `None` while it goes on."""
+    asked: str | None = None
+    """The words that were to be spoken, where a service speaks for an agent."""
     planned: list[str] = field(default_factory=list[str])
     spoken: list[ResponseText] = field(default_factory=list[ResponseText])
 

@@ -7,6 +7,7 @@ anything is still alive, and cuts what is.
 
 from beluga_voice.engine.deadlines import Due
 from beluga_voice.engine.effects import Finish, Silence
+from beluga_voice.engine.faithfulness import faithfulness
 from beluga_voice.engine.history import History
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.playback import Playback, Response, planned
@@ -105,6 +106,7 @@ class Responses:
         if response is None or response.is_generated:
             return None
         response.status = event.status
+        response.asked = event.asked_text
         if self._stalled == event.response_id:
             self._outlet.deadlines.clear(Due.PROGRESS)
         if event.status is ResponseStatus.FAILED:
@@ -170,6 +172,7 @@ class Responses:
         """Close its account; gives the samples and the words that were heard."""
         settled = self._playback.settle(response, outcome, now)
         is_cut = outcome is not ResponseOutcome.HEARD
+        asked = response.asked
         self._history.settle(response.id, settled.heard_text, is_cut=is_cut)
         self._outlet.emit(
             AgentResponseEnded(
@@ -179,6 +182,8 @@ class Responses:
                 heard_text=settled.heard_text,
                 generated_ms=self._playback.milliseconds(response.generated),
                 heard_ms=self._playback.milliseconds(settled.heard),
+                asked_text=asked,
+                faithfulness=None if asked is None else faithfulness(asked, response.text),
             )
         )
         return settled.heard, settled.heard_text

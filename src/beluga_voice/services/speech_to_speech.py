@@ -52,6 +52,23 @@ class SpeechToSpeechService:
         """What can be asked of it."""
         return self.provider.capabilities
 
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools it was given."""
+        return tuple(self._tools.values())
+
+    def options_with(self, given: S2sOptions) -> S2sOptions:
+        """What was given, and where that says nothing, the settings of the handle."""
+        silent = S2sOptions()
+        return replace(
+            self.options,
+            **{
+                one.name: getattr(given, one.name)
+                for one in fields(S2sOptions)
+                if getattr(given, one.name) != getattr(silent, one.name)
+            },
+        )
+
     @asynccontextmanager
     async def connect(self, options: S2sOptions | None = None, /) -> AsyncGenerator[S2sLink]:
         """A live conversation, both ways; what `options` leave open is as the handle has it.
@@ -59,7 +76,7 @@ class SpeechToSpeechService:
         Raises `Unsupported` before connecting for what the service cannot honour, and a
         `ProviderError` when no connection came about. Leaving closes it.
         """
-        wanted = self.options if options is None else _merged(options, self.options)
+        wanted = self.options if options is None else self.options_with(options)
         refuse_unsupported(wanted, self.capabilities, self.name)
         async with self.provider.connect(wanted) as link:
             yield link
@@ -151,16 +168,3 @@ def s2s(
         respond_automatically=respond_automatically,
     )
     return SpeechToSpeechService(provider, options, tools)
-
-
-def _merged(given: S2sOptions, own: S2sOptions) -> S2sOptions:
-    """What was given, and where that says nothing, one's own."""
-    silent = S2sOptions()
-    return replace(
-        own,
-        **{
-            one.name: getattr(given, one.name)
-            for one in fields(S2sOptions)
-            if getattr(given, one.name) != getattr(silent, one.name)
-        },
-    )

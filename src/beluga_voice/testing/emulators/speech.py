@@ -6,6 +6,7 @@ just the same. The *brain* is a plain function that is given what was said and d
 `answer` gives its deeds one by one. Voices are test speech, which carries its own words both ways.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -149,6 +150,18 @@ def echo(asked: Asked) -> Deed:
     if asked.results:
         return Speaks(asked.results[-1].output)
     return Speaks(asked.text or "hello")
+
+
+def obey(asked: Asked) -> Deed:
+    """The brain that does as it is told, and echoes where it is not.
+
+    It calls a tool that takes an `utterance` for everything the person says, and reads out what
+    tools return.
+    """
+    asks = next((one for one in asked.tools if '"utterance"' in one.parameters), None)
+    if asks is None or asked.results or _TO_READ.search(asked.instructions):
+        return echo(asked)
+    return Calls(asks.name, json.dumps({"utterance": asked.text}))
 
 
 def answer(brain: Brain, asked: Asked) -> list[Deed]:

@@ -70,7 +70,7 @@ from beluga_voice.interfaces import (
     SttLink,
     TtsLink,
 )
-from beluga_voice.providers.s2s.cascade.sentences import Sentences
+from beluga_voice.providers.s2s.sentences import Sentences
 from beluga_voice.transports.feed import Feed
 
 REMEMBERED = 64

@@ -1,0 +1,119 @@
+"""What is shared where the service's own responses are the session's: who said what."""
+
+import asyncio
+from abc import abstractmethod
+from dataclasses import replace
+
+from beluga_voice.events import (
+    AnswerTool,
+    CreateResponse,
+    InputTranscript,
+    Interrupt,
+    Message,
+    ResponseDone,
+    ResponseId,
+    ResponseStarted,
+    ResponseText,
+    Role,
+    S2sCommand,
+    S2sEvent,
+    SendText,
+    UtteranceId,
+)
+from beluga_voice.interfaces import S2sLink
+from beluga_voice.providers.s2s.reasoned.base import ReasonedLink
+from beluga_voice.providers.s2s.reasoned.mind import Mind, Thought
+from beluga_voice.transports.feed import Feed
+
+REMEMBERED = 64
+"""Responses that may still be interrupted after they were made."""
+GRACE_SECONDS = 1.3
+"""How long the last words of the person are waited for before the agent begins."""
+
+
+class PassingLink(ReasonedLink):
+    """Passes on what the service says, and keeps the agent's memory of it."""
+
+    def __init__(
+        self, inner: S2sLink, mind: Mind, feed: Feed[S2sEvent], tasks: asyncio.TaskGroup
+    ) -> None:
+        super().__init__(inner, mind, feed, tasks)
+        self._spoken: dict[ResponseId, Thought] = {}
+        self._asked: list[str] = []
+        """What the service was told to say and has not said yet."""
+        self._open: dict[UtteranceId, str] = {}
+        """Words of the person that are not final."""
+        self._words: list[str] = []
+        """Words of the person that the agent was not asked about."""
+        self._known = asyncio.Event()
+
+    def _command(self, command: S2sCommand) -> None:
+        match command:
+            case AnswerTool():
+                self._mind.answer(command)
+            case CreateResponse():
+                pass  # the service answers by itself, or not
+            case SendText():
+                self._mind.note(Message(role=command.role, text=command.text))
+                if command.role is Role.USER:
+                    self._words.append(command.text)
+                self._inner.send(command)
+            case Interrupt():
+                thought = self._spoken.pop(command.response_id, None)
+                if thought is not None:
+                    self._mind.settle(thought, command.heard_text)
+                self._inner.send(command)
+            case _:
+                self._inner.send(command)
+
+    def _event(self, event: S2sEvent) -> None:
+        match event:
+            case InputTranscript():
+                self._heard_person(event)
+                self._feed.put(event)
+            case ResponseStarted():
+                self._spoken[event.response_id] = Thought()
+                while len(self._spoken) > REMEMBERED:
+                    del self._spoken[next(iter(self._spoken))]
+                self._pass(event)
+            case ResponseText():
+                if (thought := self._spoken.get(event.response_id)) is not None:
+                    self._mind.remember(thought, event.delta)
+                self._pass(event)
+            case ResponseDone():
+                thought = self._spoken.get(event.response_id)
+                if self._asked and thought is not None and thought.text:
+                    event = replace(event, asked_text=" ".join(self._asked))
+                    self._asked.clear()
+                self._pass(event)
+            case _:
+                self._pass(event)
+
+    @abstractmethod
+    def _pass(self, event: S2sEvent) -> None:
+        """An event of the service that the session may want to know of."""
+
+    # ── the person's words ──────────────────────────────────────────────────────────────────
+
+    def _heard_person(self, event: InputTranscript) -> None:
+        if not event.is_final:
+            self._open[event.utterance_id] = event.text
+            return
+        self._open.pop(event.utterance_id, None)
+        if text := event.text.strip():
+            self._mind.note(Message(role=Role.USER, text=text))
+            self._words.append(text)
+        self._known.set()
+
+    async def _words_of_person(self) -> str:
+        """What the person said since the agent was asked; waits a little for the last of it."""
+        if self._open or not self._words:
+            self._known.clear()
+            try:
+                async with asyncio.timeout(GRACE_SECONDS):
+                    await self._known.wait()
+            except TimeoutError:
+                pass
+        text = " ".join([*self._words, *(one for one in self._open.values() if one)])
+        self._words.clear()
+        return text
