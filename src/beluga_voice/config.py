@@ -76,11 +76,17 @@ class Settings(BaseSettings):
 
     stt: str | None = Field(None, description="the name of a speech-to-text, as text")
     tts: str | None = Field(None, description="the name of a text-to-speech, as text")
+    s2s: str | None = Field(None, description="the name of a speech-to-speech service, as text")
+    endpoint: str | None = Field(
+        None, pattern=r"^(wss?|https?)://\S+$", description="an address like wss://host/path"
+    )
     vad: str | None = Field(None, description="the name of a voice detector, as text")
     agent: str | None = Field(
         None, pattern=r"^[^:\s]+:[^:\s]+$", description="text like module:function"
     )
     voice: str | None = Field(None, description="the service's name of a voice, as text")
+    language: str | None = Field(None, description="a language tag such as en or de-AT, as text")
+    instructions: str = Field("", description="what the model is told to be, as text")
     greeting: str = Field("", description="what the agent says first, as text")
     phrases: tuple[str, ...] = Field((), description="a list of likely sentences, each as text")
     host: str = Field("127.0.0.1", min_length=1, description="an address to listen on, as text")

@@ -42,9 +42,13 @@ def test_without_any_there_are_the_defaults():
     assert settings.model_dump() == {
         "stt": None,
         "tts": None,
+        "s2s": None,
+        "endpoint": None,
         "vad": None,
         "agent": None,
         "voice": None,
+        "language": None,
+        "instructions": "",
         "greeting": "",
         "phrases": (),
         "host": "127.0.0.1",
@@ -60,9 +64,13 @@ def test_the_file_of_the_folder_is_read():
     file("""
 stt: one
 tts: two
+s2s: four
+endpoint: wss://voice.example.com/v1
 vad: three
 agent: app:answer
 voice: clara
+language: de-AT
+instructions: Be kind.
 greeting: Hello, how can I help?
 phrases: [what time is it, flip a coin]
 host: 0.0.0.0
@@ -78,9 +86,13 @@ token: open-sesame-open-sesame
     assert settings.model_dump(exclude={"token"}) == {
         "stt": "one",
         "tts": "two",
+        "s2s": "four",
+        "endpoint": "wss://voice.example.com/v1",
         "vad": "three",
         "agent": "app:answer",
         "voice": "clara",
+        "language": "de-AT",
+        "instructions": "Be kind.",
         "greeting": "Hello, how can I help?",
         "phrases": ("what time is it", "flip a coin"),
         "host": "0.0.0.0",

@@ -16,8 +16,12 @@ DEFAULTS: dict[str, Any] = {
     "agent": None,
     "stt": None,
     "tts": None,
+    "s2s": None,
+    "endpoint": None,
     "vad": None,
     "voice": None,
+    "language": None,
+    "instructions": "",
     "greeting": "",
     "phrase": (),
     "host": "127.0.0.1",
@@ -40,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return USAGE
     try:
-        _fill_in(options)
+        if options.command != "emulate":
+            _fill_in(options)
         return _run(options)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -63,6 +68,10 @@ def _run(options: argparse.Namespace) -> int:
         from beluga_voice.cli.talk import talk
 
         return talk(options)
+    if options.command == "emulate":
+        from beluga_voice.cli.emulate import emulate
+
+        return emulate(options)
     from beluga_voice.cli.serve import serve
 
     return serve(options)
@@ -90,8 +99,12 @@ def _settings() -> dict[str, Any]:
         "agent": settings.agent,
         "stt": settings.stt,
         "tts": settings.tts,
+        "s2s": settings.s2s,
+        "endpoint": settings.endpoint,
         "vad": settings.vad,
         "voice": settings.voice,
+        "language": settings.language,
+        "instructions": settings.instructions,
         "greeting": settings.greeting,
         "phrase": settings.phrases,
         "host": settings.host,
@@ -142,7 +155,34 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--max-sessions", type=int, metavar="N", help="default: 100")
     serve.add_argument("--allow-origin", action="append", metavar="ORIGIN", help="a page of yours")
     _add_parts(serve)
+    _add_emulate(commands)
     return parser
+
+
+def _add_emulate(commands: Any) -> None:
+    emulate = commands.add_parser(
+        "emulate",
+        help="a service's own protocol on this machine, without the service",
+        description="Emulate a service: its own protocol, on this machine, for any client that "
+        "speaks it. It hears speech, says what it heard, and fails as it is told to.",
+    )
+    emulate.add_argument("name", nargs="?", metavar="NAME", help="without one: what there is")
+    emulate.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
+    emulate.add_argument("--port", type=int, default=0, help="default: any that is free")
+    emulate.add_argument("--thinking-ms", type=float, default=300, metavar="MS")
+    emulate.add_argument("--word-ms", type=float, default=0, metavar="MS")
+    emulate.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what goes wrong with each connection, such as drop_after_audio_ms=800; repeatable",
+    )
+    emulate.add_argument(
+        "--test-speech",
+        action="store_true",
+        help="speak sound that carries its own words, for programs, instead of a voice",
+    )
 
 
 def _add_parts(command: argparse.ArgumentParser) -> None:
@@ -150,10 +190,21 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--agent", metavar="MODULE:FUNCTION", help="who answers: your async function or generator"
     )
+    command.add_argument(
+        "--s2s",
+        metavar="NAME[:MODEL]",
+        help="a speech-to-speech service, in place of speech-to-text, agent and text-to-speech; "
+        "with --agent, your agent decides its words",
+    )
+    command.add_argument(
+        "--endpoint", metavar="URL", help="another address of that service: a proxy, an emulator"
+    )
     command.add_argument("--stt", metavar="NAME", help="speech-to-text; default: pocketsphinx")
     command.add_argument("--tts", metavar="NAME", help="text-to-speech; default: espeak")
     command.add_argument("--vad", metavar="NAME", help="voice detector; default: silero")
     command.add_argument("--voice", metavar="NAME", help="the voice, by the service's name for it")
+    command.add_argument("--language", metavar="TAG", help="what is spoken, such as en or de-AT")
+    command.add_argument("--instructions", metavar="TEXT", help="what the model is told to be")
     command.add_argument("--greeting", metavar="TEXT", help="what the agent says first")
     command.add_argument(
         "--phrase",

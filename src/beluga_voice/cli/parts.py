@@ -10,6 +10,7 @@ from typing import Any
 from beluga_voice.app import DEFAULT_VAD, VoiceSession
 from beluga_voice.errors import ConfigurationError, MissingExtra
 from beluga_voice.interfaces import Line, Tool, VoiceActivityDetector
+from beluga_voice.services.speech_to_speech import s2s
 
 
 def load_object(spec: str) -> Any:
@@ -56,14 +57,20 @@ def session_maker(
     """
     agent = load_object(options.agent) if options.agent else None
     tools: tuple[Tool, ...] = tuple(getattr(agent, "tools", ()))
+    service = s2s(options.s2s, endpoint=options.endpoint) if options.s2s else None
+    if options.endpoint and service is None:
+        raise ConfigurationError("an endpoint needs a service: give --s2s NAME", op="endpoint")
 
     def make(line: Line) -> VoiceSession:
         return VoiceSession(
+            s2s=service,
             stt=options.stt,
             agent=agent,
             tts=options.tts,
             vad=options.vad if detector is None else detector(),
             voice=options.voice,
+            language=options.language,
+            instructions=options.instructions,
             greeting=options.greeting,
             phrases=options.phrase,
             tools=tools,

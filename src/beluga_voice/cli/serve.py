@@ -26,12 +26,15 @@ async def _serve(options: argparse.Namespace) -> None:
     Access(host=options.host, token=token, allowed_origins=origins)
     make = session_maker(options, detector=batched_detector(options.vad))
     probe = make(NoLine(LineOptions()))
-    labels = app.Labels(
-        stt=options.stt or DEFAULT_STT,
-        agent=options.agent or BuiltinAgent.__name__,
-        tts=options.tts or DEFAULT_TTS,
-        has_embedded_recognition=probe.provider.capabilities.is_local,
-    )
+    if options.s2s:
+        labels = app.Labels(s2s=options.s2s, agent=options.agent or "")
+    else:
+        labels = app.Labels(
+            stt=options.stt or DEFAULT_STT,
+            agent=options.agent or BuiltinAgent.__name__,
+            tts=options.tts or DEFAULT_TTS,
+            has_embedded_recognition=probe.provider.capabilities.is_local,
+        )
     async with AsyncExitStack() as stack:
         warm = getattr(probe.provider, "warm", None)
         if warm is not None:

@@ -44,6 +44,8 @@ type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Labels:
     """What the page says about who listens, answers and speaks."""
 
+    s2s: str = ""
+    """The service that hears and speaks, where one does both."""
     stt: str = ""
     agent: str = ""
     tts: str = ""

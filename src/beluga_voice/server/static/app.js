@@ -485,8 +485,9 @@ async function describe() {
     toast("The server refuses this page", "Open it by the address it was started with.");
     return false;
   }
-  const { stt, agent, tts, has_embedded_recognition: isEmbedded } = await answer.json();
+  const { s2s, stt, agent, tts, has_embedded_recognition: isEmbedded } = await answer.json();
   const parts = [
+    [s2s, agent ? "hears and speaks" : "hears, thinks and speaks"],
     [stt, "recognises"],
     [agent, "answers"],
     [tts, "speaks"],

@@ -45,6 +45,7 @@ class GeminiLiveInput:
         self._tells_at_once = tells_at_once
         self._vad: HearingVad | None = None
         self._utterance = bytearray()
+        self._rate = 0
         self._told = 0
         self._sure_at: int | None = None
         self.is_active = False
@@ -55,6 +56,7 @@ class GeminiLiveInput:
     def hear(self, pcm: bytes, rate: int) -> list[Heard]:
         """What becomes known through this sound."""
         self.seconds += len(pcm) / 2 / rate
+        self._rate = rate
         if not self._finds_turns:
             if self.is_active:
                 self._utterance += pcm
@@ -90,12 +92,12 @@ class GeminiLiveInput:
         self._utterance.clear()
         if self._vad is not None:
             self._vad.reset()
-        text = transcript_of(sound)
+        text = transcript_of(sound, self._rate or 16000)
         heard: list[Heard] = []
         if told:
             heard += self._understand(words_in(sound))
         elif text:
-            heard.append(Understood(text))
+            heard.append(Understood(f" {text}"))
         self._told = 0
         if text:
             heard.append(Spoken(text))

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
 from beluga_voice.audio.level import rms
 from beluga_voice.events import HistoryItem, ToolResult, ToolSpec
-from beluga_voice.testing.speech import WORD_MS, SpokenWord, speech, words_in
-
-UNINTELLIGIBLE = "…"
-"""What a sound without test words is transcribed as."""
+from beluga_voice.testing.emulators.acoustics import UNINTELLIGIBLE as UNINTELLIGIBLE
+from beluga_voice.testing.emulators.acoustics import present
+from beluga_voice.testing.speech import WORD_MS, SpokenWord
 
 # ── ears ────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,12 +84,9 @@ class HearingVad:
         self.is_voice = False
 
 
-def transcript_of(pcm: bytes) -> str:
-    """The test words in that sound; `UNINTELLIGIBLE` if it is sound without any, "" if silence."""
-    words = words_in(pcm)
-    if words:
-        return " ".join(words)
-    return UNINTELLIGIBLE if rms(pcm[: len(pcm) & ~1]) > 0 else ""
+def transcript_of(pcm: bytes, rate: int = 16000) -> str:
+    """The words in that sound; `UNINTELLIGIBLE` if there are none in it, "" if it is silence."""
+    return present().transcribe(pcm, rate)
 
 
 # ── a brain ─────────────────────────────────────────────────────────────────────────────────
@@ -200,8 +196,8 @@ class Pace:
 
 
 def voice(text: str, *, rate: int, sounding_ms: int = WORD_MS) -> list[SpokenWord]:
-    """`text` in test speech at `rate`, each word sounding for so long."""
-    return speech(text, rate=rate, word_ms=sounding_ms)
+    """`text` as sound at `rate`; a word of test speech sounds for so long."""
+    return present().speak(text, rate, sounding_ms)
 
 
 # ── faults ──────────────────────────────────────────────────────────────────────────────────

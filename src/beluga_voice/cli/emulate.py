@@ -1,0 +1,104 @@
+"""`beluga-voice emulate`: a service's own protocol on this machine, without the service."""
+
+import argparse
+import asyncio
+import dataclasses
+import signal
+import sys
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from beluga_voice.errors import ConfigurationError
+from beluga_voice.testing.emulators import acoustics
+from beluga_voice.testing.emulators.catalogue import EMULATORS, Emulated, Plan, all_with, emulated
+from beluga_voice.testing.emulators.speech import Asked, Deed, Faults, Pace, Speaks, obey
+
+FAULT_NAMES = tuple(sorted(one.name for one in dataclasses.fields(Faults)))
+
+
+def emulate(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    if options.name is None:
+        for name in sorted(EMULATORS):
+            print(name)
+        return 0
+    faults = _faults(options.fault)
+    with ExitStack() as stack:
+        if not options.test_speech:
+            stack.enter_context(_for_people())
+        plan = Plan(
+            brain=_answer,
+            pace=Pace(thinking_ms=options.thinking_ms, word_ms=options.word_ms),
+            faults=all_with(faults),
+            host=options.host,
+            port=options.port,
+        )
+        with suppress(KeyboardInterrupt):
+            asyncio.run(_serve(options.name, plan))
+    return 0
+
+
+async def _serve(name: str, plan: Plan) -> None:
+    stop = asyncio.Event()
+    for one in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+    try:
+        async with emulated(name, plan) as service:
+            _tell(name, service)
+            await stop.wait()
+    except OSError as error:
+        message = f"cannot listen at {plan.host}:{plan.port}: {error.strerror}"
+        raise ConfigurationError(message, op="emulate") from error
+
+
+def _tell(name: str, service: Emulated) -> None:
+    """How to talk to it, ready to be pasted."""
+    settings = " ".join(f"{key}={value}" for key, value in service.environment.items())
+    print(f"{name} is emulated at {service.endpoint}  (Ctrl-C stops)", file=sys.stderr)
+    print(f"{settings} beluga-voice talk QUESTION.wav --s2s {name} --endpoint {service.endpoint}")
+    sys.stdout.flush()
+
+
+def _answer(asked: Asked) -> Deed:
+    """Say what was heard, so that a person notices what arrived."""
+    deed = obey(asked)
+    is_echo = isinstance(deed, Speaks) and deed.text == asked.text
+    return Speaks(f"I heard: {asked.text}") if is_echo and asked.text else deed
+
+
+def _for_people() -> Any:
+    """Ears and a mouth for real speech: the embedded ones."""
+    from beluga_voice.agents.builtin import BuiltinAgent
+    from beluga_voice.providers.stt.pocketsphinx import Pocketsphinx
+    from beluga_voice.providers.tts.espeak import Espeak
+
+    stack = ExitStack()
+    ears = acoustics.RealSpeech(Pocketsphinx(), Espeak(), phrases=BuiltinAgent.phrases)
+    real = stack.enter_context(ears)
+    stack.enter_context(acoustics.using(real))
+    return stack
+
+
+def _faults(given: list[str]) -> Faults:
+    """Faults from `name=value`; raises `ConfigurationError` naming what there is."""
+    wanted: dict[str, Any] = {}
+    for one in given:
+        name, _, value = one.partition("=")
+        if name not in FAULT_NAMES:
+            message = f"there is no fault {name!r}; there are {', '.join(FAULT_NAMES)}"
+            raise ConfigurationError(message, op="emulate")
+        wanted[name] = _value(name, value)
+    return Faults(**wanted)
+
+
+def _value(name: str, value: str) -> Any:
+    kind = str(Faults.__annotations__[name])
+    try:
+        if "bool" in kind:
+            return value.lower() not in ("0", "no", "false")
+        if "int" in kind:
+            return int(value)
+        return float(value) if "float" in kind else value
+    except ValueError:
+        message = f"the fault {name} takes a number, not {value!r}"
+        raise ConfigurationError(message, op="emulate") from None
