@@ -27,12 +27,12 @@ from beluga_voice.interfaces import (
     TtsOptions,
     TurnOwner,
     VoiceActivityDetector,
-    owner_of,
 )
 from beluga_voice.providers.s2s.cascade import Cascade
 from beluga_voice.providers.s2s.reasoned import Reasoned
 from beluga_voice.services.speech_to_speech import SpeechToSpeechService
 from beluga_voice.session.session import Session
+from beluga_voice.support import owner_of
 
 DEFAULT_STT = "pocketsphinx"
 DEFAULT_TTS = "espeak"

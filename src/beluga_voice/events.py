@@ -481,6 +481,8 @@ class Transcript:
     words: tuple[TimedWord, ...] = ()
     confidence: float | None = None
     language: str | None = None
+    alternatives: tuple[str, ...] = ()
+    """Other readings, likeliest first, without `text`; only of a final one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

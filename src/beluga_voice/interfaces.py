@@ -14,12 +14,12 @@ Two rules make a link safe to use from a single thread of control:
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from beluga_voice.audio.formats import AudioFormat, pcm16
-from beluga_voice.errors import ConfigurationError, Unsupported
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import (
     CallCommand,
     HistoryItem,
@@ -138,10 +138,6 @@ class TurnDetection:
             raise ConfigurationError(f"threshold {self.threshold} is outside 0 to 1", op="turns")
 
 
-LATENCY_SILENCE_MS = {Latency.LOW: 300, Latency.MEDIUM: 500, Latency.HIGH: 900}
-"""What a latency means where nothing else is said: the silence that ends a turn."""
-
-
 class Resumption(StrEnum):
     """How a conversation is continued on a new connection."""
 
@@ -190,6 +186,13 @@ class Capabilities:
     resumption: Resumption = Resumption.NONE
     languages: frozenset[str] = frozenset()
     """Language tags it takes; empty means it does not say."""
+    settings: frozenset[str] = frozenset()
+    """Names of the fields of `SttOptions` or `TtsOptions` that it honours, of those that not all
+    do: see `STT_SETTINGS` and `TTS_SETTINGS`."""
+    finds_turns: bool = False
+    """A speech-to-text service that says by itself when an utterance is over."""
+    max_contexts: int | None = None
+    """How many contexts a text-to-speech link speaks at once; `None` is any number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,17 +227,78 @@ class SttOptions:
     phrases: tuple[str, ...] = ()
     """Words and sentences that are likely, to be recognised better."""
     wants_interim: bool = True
+    wants_words: bool = False
+    """Words with their times."""
+    wants_punctuation: bool = True
+    alternatives: int = 1
+    """How many other readings are wanted, with the first: 1 to 10."""
+    filters_profanity: bool = False
     input_format: AudioFormat | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.alternatives <= 10:
+            message = f"alternatives {self.alternatives} is outside 1 to 10"
+            raise ConfigurationError(message, op="stt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TtsOptions:
-    """What speech should sound like. `speed` is a factor, 1 being the voice's own."""
+    """What speech should sound like. What is `None` is as the voice has it.
+
+    `speed`, `pitch` and `volume` are factors, 1 being the voice's own.
+    """
 
     voice: str | None = None
     language: str | None = None
     speed: float = 1.0
+    pitch: float | None = None
+    volume: float | None = None
+    stability: float | None = None
+    """0 to 1: livelier and less alike, to steadier and flatter."""
+    style: str | None = None
+    """How to say it: instructions or an emotion, in the service's own words."""
+    is_ssml: bool = False
+    """The text is SSML."""
+    wants_words: bool = False
+    """Words with their times."""
     output_format: AudioFormat | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("speed", "pitch", "volume"):
+            factor = getattr(self, name)
+            if factor is not None and factor <= 0:
+                raise ConfigurationError(f"{name} {factor} should be above 0", op="tts")
+        if self.stability is not None and not 0 <= self.stability <= 1:
+            raise ConfigurationError(f"stability {self.stability} is outside 0 to 1", op="tts")
+
+
+STT_SETTINGS = frozenset(
+    {"phrases", "wants_words", "wants_punctuation", "alternatives", "filters_profanity"}
+)
+"""Fields of `SttOptions` that not every service honours."""
+
+TTS_SETTINGS = frozenset({"speed", "pitch", "volume", "stability", "style", "is_ssml"})
+"""Fields of `TtsOptions` that not every service honours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """A voice that a service offers."""
+
+    id: str
+    """What `voice` is set to."""
+    name: str = ""
+    languages: tuple[str, ...] = ()
+    description: str = ""
+
+
+class HasVoices(Protocol):
+    """A text-to-speech provider that lists its voices.
+
+    Raises a `ProviderError` when the service does not give the list.
+    """
+
+    async def voices(self) -> tuple[Voice, ...]: ...
 
 
 class Provider[O, S, R](Protocol):
@@ -260,70 +324,6 @@ type TtsLink = Link[TtsCommand, TtsEvent]
 type SpeechToSpeech = Provider[S2sOptions, S2sCommand, S2sEvent]
 type SpeechToText = Provider[SttOptions, SttCommand, SttEvent]
 type TextToSpeech = Provider[TtsOptions, TtsCommand, TtsEvent]
-
-
-def refuse_unsupported(options: S2sOptions, capabilities: Capabilities, provider: str) -> None:
-    """Raise `Unsupported`, naming the capability, for what that provider cannot honour."""
-    lacks: list[str] = []
-    owner = owner_of(options, capabilities)
-    if owner not in capabilities.turn_owners:
-        lacks.append(f"turn_owners: it has no {owner} turns")
-    if options.tools and not capabilities.has_tools:
-        lacks.append("has_tools: it calls no tools")
-    if options.temperature is not None and not capabilities.has_temperature:
-        lacks.append("has_temperature: it takes no temperature")
-    if options.max_output_tokens is not None and not capabilities.has_output_token_limit:
-        lacks.append("has_output_token_limit: it takes no limit")
-    if not options.respond_automatically and not capabilities.can_suppress_response:
-        lacks.append("can_suppress_response: it answers by itself")
-    if options.history and not capabilities.can_seed_history:
-        lacks.append("can_seed_history: it cannot be told what was said before")
-    if options.resume is not None and capabilities.resumption in (
-        Resumption.NONE,
-        Resumption.HISTORY,
-    ):
-        lacks.append("resumption: it continues nothing by a handle; give the history")
-    if options.input_format not in (None, *capabilities.input_formats):
-        lacks.append(f"input_formats: it does not take {options.input_format}")
-    if options.output_format not in (None, *capabilities.output_formats):
-        lacks.append(f"output_formats: it does not give {options.output_format}")
-    if not _speaks(options.language, capabilities.languages):
-        lacks.append(f"languages: it does not list {options.language}")
-    if owner is not TurnOwner.FRAMEWORK:
-        lacks += [
-            f"turn_detection: it takes no {name}"
-            for name in sorted(_detection_fields(options) - capabilities.turn_detection)
-        ]
-    elif options.turn_detection is not None:
-        lacks.append("turn_detection: the framework finds these turns; set it there")
-    if lacks:
-        raise Unsupported(f"{provider} cannot honour {'; '.join(lacks)}", op="connect")
-
-
-def owner_of(options: S2sOptions, capabilities: Capabilities) -> TurnOwner:
-    """Who owns the turns when these options were asked for."""
-    return options.turn_owner or capabilities.turn_owners[0]
-
-
-def turn_detection_of(options: S2sOptions) -> TurnDetection:
-    """How turns are to be found: what was asked for, with a latency put into silence."""
-    asked = options.turn_detection or TurnDetection()
-    if options.latency is None or asked.silence_ms is not None:
-        return asked
-    return replace(asked, silence_ms=LATENCY_SILENCE_MS[options.latency])
-
-
-def _detection_fields(options: S2sOptions) -> set[str]:
-    asked = turn_detection_of(options)
-    return {one.name for one in fields(asked) if getattr(asked, one.name) is not None}
-
-
-def _speaks(language: str | None, languages: frozenset[str]) -> bool:
-    """Whether it lists that language, or one that differs in the region only."""
-    if language is None or not languages:
-        return True
-    primary = {one.split("-")[0].lower() for one in languages}
-    return language.replace("_", "-").split("-")[0].lower() in primary
 
 
 def input_format_of(capabilities: Capabilities, wanted: AudioFormat | None) -> AudioFormat:

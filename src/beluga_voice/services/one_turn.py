@@ -11,11 +11,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
-from typing import Protocol, runtime_checkable
 
-from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16, to_milliseconds
+from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.audio.wav import Sound
-from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed, WrongFormat
+from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed
 from beluga_voice.events import (
     AnswerTool,
     EndUserTurn,
@@ -48,27 +47,14 @@ from beluga_voice.interfaces import (
     TurnOwner,
     input_format_of,
     output_format_of,
-    owner_of,
 )
+from beluga_voice.services.recording import PIECE_MS, Feeder, recording_of, silence_of
 from beluga_voice.session.tools import run_tool
+from beluga_voice.support import owner_of
 from beluga_voice.transports.failures import error_of
 
-PIECE_MS = 100
-"""The length of one piece of sound on its way to the service."""
-MAX_BACKLOG_MS = 1000
-"""How much sound may wait in a link before more is given to it."""
-UNKNOWN_SPEED = 4
-"""How many times faster than speech sound is sent to a link that does not tell what waits."""
 TRANSCRIPT_SECONDS = 2.0
 """How long the person's words are waited for after the answer is whole."""
-
-
-@runtime_checkable
-class Backlogged(Protocol):
-    """A link that tells how many bytes of the person's sound wait to leave."""
-
-    @property
-    def waiting_audio_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +116,7 @@ async def one_turn(
     capabilities = provider.capabilities
     source = input_format_of(capabilities, options.input_format)
     target = output_format_of(capabilities, options.output_format)
-    speech = _speech(audio, rate or source.rate, source)
+    speech = recording_of(audio, rate or source.rate, source)
     began = asyncio.get_running_loop().time()
     limit = asyncio.timeout(timeout_seconds)
     try:
@@ -143,26 +129,6 @@ async def one_turn(
         message = f"{provider.name} gave no whole answer within {timeout_seconds:g} s"
         raise Silent(message, op="process", provider=provider.name) from error
     return turn.answer(target)
-
-
-def _speech(audio: bytes | Sound, rate: int, source: AudioFormat) -> bytes:
-    """The utterance in the format of the link; raises `WrongFormat` if there is none in it."""
-    from beluga_voice.audio.convert import Converter
-
-    if isinstance(audio, Sound):
-        rate = source.rate
-        pcm = audio.to_pcm16(rate)
-    else:
-        pcm = audio
-    if not pcm:
-        raise WrongFormat("there is no sound to process: give speech", op="process")
-    if len(pcm) & 1:
-        message = f"{len(pcm)} bytes end inside a 16-bit sample; give whole samples"
-        raise WrongFormat(message, op="process")
-    if pcm16(rate) == source:
-        return pcm
-    converter = Converter(pcm16(rate), source)
-    return converter.feed(pcm) + converter.flush()
 
 
 @dataclass(slots=True)
@@ -238,38 +204,18 @@ class _Turn:
     async def _send(self, speech: bytes) -> None:
         capabilities = self.provider.capabilities
         is_ours = owner_of(self.options, capabilities) is TurnOwner.FRAMEWORK
-        size = max(self.source.rate * PIECE_MS // 1000, 1) * self.source.block_bytes
         is_paced = capabilities.needs_paced_input or capabilities.needs_continuous_input
         if is_ours:
             self.link.send(StartUserTurn())
-        due = self._loop.time()
-        for start in range(0, len(speech), size):
-            self.link.send(SendAudio(pcm=speech[start : start + size]))
-            due = await self._pause(due, is_paced=is_paced)
+        await Feeder(self.link, self.source, is_paced=is_paced).feed(speech, SendAudio)
         self.sent = self._loop.time()
         if is_ours:
             self.link.send(EndUserTurn())
         self._look()
-        silence = _silence(self.source, size)
+        silence = silence_of(self.source, PIECE_MS)
+        paced = Feeder(self.link, self.source, is_paced=True)
         while not is_ours:
-            self.link.send(SendAudio(pcm=silence))
-            due = await self._pause(max(due, self._loop.time()), is_paced=True)
-
-    async def _pause(self, due: float, *, is_paced: bool) -> float:
-        """Wait until the next piece may be sent; gives when that should be."""
-        if is_paced:
-            due += PIECE_MS / 1000
-            await asyncio.sleep(due - self._loop.time())
-            return due
-        if not isinstance(self.link, Backlogged):
-            await asyncio.sleep(PIECE_MS / 1000 / UNKNOWN_SPEED)
-            return self._loop.time()
-        most = self.source.rate * self.source.block_bytes * MAX_BACKLOG_MS // 1000
-        await asyncio.sleep(0)
-        while True:
-            if self.link.waiting_audio_bytes <= most:
-                return self._loop.time()
-            await asyncio.sleep(PIECE_MS / 1000)
+            await paced.feed(silence, SendAudio)
 
     async def _run(self, call: ToolCalled) -> None:
         one = self.tools.get(call.name)
@@ -413,10 +359,3 @@ def _sum(usages: list[Usage]) -> Usage:
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
-
-
-_SILENT_BYTE = {Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5"}
-
-
-def _silence(shape: AudioFormat, size: int) -> bytes:
-    return _SILENT_BYTE.get(shape.encoding, b"\0") * size

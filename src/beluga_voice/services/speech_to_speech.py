@@ -19,11 +19,11 @@ from beluga_voice.interfaces import (
     ToolFunction,
     TurnDetection,
     TurnOwner,
-    refuse_unsupported,
 )
 from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
 from beluga_voice.services.one_turn import Answer, one_turn
 from beluga_voice.session.tools import tools_of
+from beluga_voice.support import refuse_unsupported
 
 PROCESS_SECONDS = 60.0
 

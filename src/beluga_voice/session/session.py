@@ -96,8 +96,6 @@ from beluga_voice.interfaces import (
     ToolFunction,
     TurnOwner,
     VoiceActivityDetector,
-    owner_of,
-    refuse_unsupported,
 )
 from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
@@ -106,6 +104,7 @@ from beluga_voice.session.line import GuardedLine, NoLine
 from beluga_voice.session.metrics import Meter, SessionMetrics
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
 from beluga_voice.session.tools import run_tool, tools_of
+from beluga_voice.support import owner_of, refuse_unsupported
 from beluga_voice.transports.feed import Feed
 
 log = logging.getLogger(__name__)

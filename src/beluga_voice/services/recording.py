@@ -1,0 +1,109 @@
+"""A recording on its way to a service: in its format, and no faster than it is taken."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
+from beluga_voice.audio.wav import Sound
+from beluga_voice.errors import WrongFormat
+
+PIECE_MS = 100
+"""The length of one piece of sound on its way to the service."""
+MAX_BACKLOG_MS = 1000
+"""How much sound may wait in a link before more is given to it."""
+UNKNOWN_SPEED = 4
+"""How many times faster than speech sound is sent to a link that does not tell what waits."""
+
+_SILENT_BYTE = {Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5"}
+
+
+@runtime_checkable
+class Backlogged(Protocol):
+    """A link that tells how many bytes of sound wait to leave."""
+
+    @property
+    def waiting_audio_bytes(self) -> int: ...
+
+
+def recording_of(audio: bytes | Sound, rate: int, target: AudioFormat) -> bytes:
+    """The recording in `target`; bytes are mono 16-bit PCM at `rate`.
+
+    Raises `WrongFormat` if there is no sound in it, or half a sample.
+    """
+    from beluga_voice.audio.convert import Converter
+
+    if isinstance(audio, Sound):
+        rate = target.rate
+        pcm = audio.to_pcm16(rate)
+    else:
+        pcm = audio
+    if not pcm:
+        raise WrongFormat("there is no sound: give speech", op="audio")
+    if len(pcm) & 1:
+        message = f"{len(pcm)} bytes end inside a 16-bit sample; give whole samples"
+        raise WrongFormat(message, op="audio")
+    if pcm16(rate) == target:
+        return pcm
+    converter = Converter(pcm16(rate), target)
+    return converter.feed(pcm) + converter.flush()
+
+
+def silence_of(shape: AudioFormat, milliseconds: int) -> bytes:
+    """Silence, as that format has it."""
+    size = shape.rate * milliseconds // 1000 * shape.block_bytes
+    return _SILENT_BYTE.get(shape.encoding, b"\0") * size
+
+
+class Feeder:
+    """Gives a link sound piece by piece."""
+
+    def __init__(self, link: Any, shape: AudioFormat, *, is_paced: bool) -> None:
+        self._link = link
+        self._shape = shape
+        self._is_paced = is_paced
+        self._due = 0.0
+
+    async def feed(self, pcm: bytes, command: Callable[..., object]) -> None:
+        """Send all of it, as commands of that kind."""
+        loop = asyncio.get_running_loop()
+        size = max(self._shape.rate * PIECE_MS // 1000, 1) * self._shape.block_bytes
+        self._due = max(self._due, loop.time())
+        for start in range(0, len(pcm), size):
+            self._link.send(command(pcm=pcm[start : start + size]))
+            await self._pause(loop)
+
+    async def _pause(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait until the next piece may be sent."""
+        if self._is_paced:
+            self._due += PIECE_MS / 1000
+            await asyncio.sleep(self._due - loop.time())
+            return
+        if not isinstance(self._link, Backlogged):
+            await asyncio.sleep(PIECE_MS / 1000 / UNKNOWN_SPEED)
+            return
+        most = self._shape.rate * self._shape.block_bytes * MAX_BACKLOG_MS // 1000
+        await asyncio.sleep(0)
+        while True:
+            if self._link.waiting_audio_bytes <= most:
+                return
+            await asyncio.sleep(PIECE_MS / 1000)
+
+    @asynccontextmanager
+    async def sending(
+        self, pcm: bytes, command: Callable[..., object], *, then: Sequence[object]
+    ) -> AsyncGenerator[None]:
+        """Send in the background while the context is open, and those commands after it."""
+
+        async def send() -> None:
+            await self.feed(pcm, command)
+            for one in then:
+                self._link.send(one)
+
+        sender = asyncio.create_task(send(), name="beluga-voice recording")
+        try:
+            yield
+        finally:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
