@@ -16,7 +16,7 @@ from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime
 from beluga_voice.session.session import Session
 from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.emulators.openai_realtime import KEY, OpenAIRealtimeEmulator
-from beluga_voice.testing.emulators.openai_realtime_session import EmulatedSession
+from beluga_voice.testing.emulators.realtime_session import EmulatedSession
 from beluga_voice.testing.emulators.speech import Brain, Deed, Faults, Pace, ScriptedBrain, Speaks
 from beluga_voice.testing.scripted import ScriptedVad
 from beluga_voice.testing.trace import Trace, trace

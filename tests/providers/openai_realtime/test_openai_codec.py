@@ -52,7 +52,7 @@ from beluga_voice.events import (
     UsageReported,
     UtteranceId,
 )
-from beluga_voice.interfaces import S2sOptions, TurnOwner
+from beluga_voice.interfaces import Latency, S2sOptions, TurnOwner
 from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime, SemanticVad, ServerVad
 from beluga_voice.providers.s2s.openai_realtime._capabilities import capabilities
 from beluga_voice.providers.s2s.openai_realtime._codec import OpenAIRealtimeCodec
@@ -876,6 +876,15 @@ def test_what_the_service_cannot_honour_is_refused(options, named):
     """The error names the capability that is missing."""
     with pytest.raises(Unsupported, match=named):
         Wire(options)
+
+
+def test_semantic_detection_knows_no_silence():
+    """Where the words end a turn, a silence that should end it is refused."""
+    assert OpenAIRealtime().capabilities.turn_detection == {"silence_ms", "prefix_ms", "threshold"}
+    made = OpenAIRealtime(turn_detection=SemanticVad())
+    assert made.capabilities.turn_detection == frozenset()
+    with pytest.raises(Unsupported, match="turn_detection"):
+        made._codec(S2sOptions(latency=Latency.LOW))
 
 
 def test_a_language_is_of_no_use_without_transcripts():

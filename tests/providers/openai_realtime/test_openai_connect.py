@@ -19,8 +19,12 @@ from beluga_voice.errors import (
 from beluga_voice.events import LinkClosed, LinkReady, SendText
 from beluga_voice.interfaces import S2sOptions, ToolSpec
 from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime
-from beluga_voice.testing.emulators.openai_realtime import KEY, OpenAIRealtimeEmulator
-from beluga_voice.testing.emulators.openai_realtime_session import EPOCH, LIFETIME_SECONDS
+from beluga_voice.testing.emulators.openai_realtime import (
+    KEY,
+    LIFETIME_SECONDS,
+    OpenAIRealtimeEmulator,
+)
+from beluga_voice.testing.emulators.realtime_session import EPOCH
 from beluga_voice.testing.emulators.speech import Faults
 from beluga_voice.testing.loop import running_simulation, simulate
 from providers.openai_realtime.openai_stage import (

@@ -22,7 +22,7 @@ from beluga_voice.events import (
     Transcription,
     UserSpeechEnded,
 )
-from beluga_voice.interfaces import S2sOptions, TurnOwner
+from beluga_voice.interfaces import S2sOptions, TurnDetection, TurnOwner
 from beluga_voice.providers.s2s.openai_realtime import SemanticVad, ServerVad
 from beluga_voice.session.session import Session
 from beluga_voice.testing.caller import ScriptedCaller
@@ -506,12 +506,25 @@ def test_settings_reach_the_service():
     assert heard["transcription"]["language"] == "de"
 
 
-def test_a_shorter_silence_ends_the_turn_earlier():
-    """The settings of the service's detection take effect."""
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (
+            {"turn_detection": ServerVad(silence_duration_ms=200, threshold=0.6)},
+            S2sOptions(),
+        ),
+        ({}, S2sOptions(turn_detection=TurnDetection(silence_ms=200, threshold=0.6))),
+        (
+            {"turn_detection": ServerVad(silence_duration_ms=900)},
+            S2sOptions(turn_detection=TurnDetection(silence_ms=200, prefix_ms=100)),
+        ),
+    ],
+)
+def test_a_shorter_silence_ends_the_turn_earlier(settings, options):
+    """The settings of the service's detection take effect, those of the session before others."""
 
     async def scene():
-        detection = ServerVad(silence_duration_ms=200, threshold=0.6)
-        async with stage(settings={"turn_detection": detection}) as on:
+        async with stage(settings=settings, options=options) as on:
             await asyncio.sleep(1)
             await on.caller.say("hello there")
             await asyncio.sleep(1)

@@ -6,35 +6,34 @@ It listens on the loop it runs on: on simulated addresses under simulation, else
         ...
 """
 
-import asyncio
-import http
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Collection, Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from beluga_voice.testing.emulators.openai_realtime_session import (
-    EmulatedSession,
-    End,
-    Sent,
-    Stall,
+from beluga_voice.testing.emulators import openai_realtime_frames as frames
+from beluga_voice.testing.emulators.openai_realtime_settings import SessionSettings
+from beluga_voice.testing.emulators.realtime_conversation import Conversation, Item
+from beluga_voice.testing.emulators.realtime_frames import AnyFrame, read
+from beluga_voice.testing.emulators.realtime_manners import Event, Expiry, SettingsLike
+from beluga_voice.testing.emulators.realtime_server import (
+    RealtimeServer,
+    key_of,
+    query_of,
+    refusal,
 )
-from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo, faults_of
+from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo
 from beluga_voice.testing.speech import WORD_MS
 
 PATH = "/v1/realtime"
 MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5")
 KEY = "sk-emulated"
-CLOSE_SECONDS = 1.0
+LIFETIME_SECONDS = 3600.0
+EXPIRED = "Your session hit the maximum duration of 60 minutes."
 
 
-class OpenAIRealtimeEmulator:
+class OpenAIRealtimeEmulator(RealtimeServer):
     """The service. `brain` decides what is said; `faults` are those of each connection in order."""
 
     def __init__(
@@ -47,123 +46,79 @@ class OpenAIRealtimeEmulator:
         keys: Collection[str] = (KEY,),
         models: Collection[str] = MODELS,
     ) -> None:
-        self._brain = brain
-        self._pace = pace or Pace()
-        self._word_ms = word_ms
-        self._faults = faults
+        super().__init__(_Service(keys, models), brain, pace or Pace(), word_ms, faults)
+
+
+class _Service:
+    """Who is let in."""
+
+    path = PATH
+
+    def __init__(self, keys: Collection[str], models: Collection[str]) -> None:
         self._keys = keys
         self._models = models
-        self._opened = 0
-        self._admitted: dict[ServerConnection, Faults] = {}
-        self.sessions: list[EmulatedSession] = []
-        """Every session that was opened, in order."""
-        self.host = ""
-        self.port = 0
 
-    @property
-    def url(self) -> str:
-        """The address of the endpoint, without a model."""
-        return f"ws://{self.host}:{self.port}{PATH}"
-
-    @asynccontextmanager
-    async def serving(
-        self, host: str = "127.0.0.1", port: int = 0
-    ) -> "AsyncGenerator[OpenAIRealtimeEmulator]":
-        """Take connections; port 0 is any that is free."""
-        async with serve(
-            self._serve,
-            host,
-            port,
-            process_request=self._admit,
-            compression=None,
-            max_size=16 * 1024 * 1024,
-            ping_interval=None,
-            close_timeout=CLOSE_SECONDS,
-        ) as server:
-            self.host, self.port = host, port or _port_of(server)
-            yield self
-
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a handshake that is not taken."""
-        number = self._opened
-        self._opened += 1
-        faults = faults_of(self._faults, number)
-        if faults.refuse_status is not None:
-            headers = {} if faults.retry_after is None else {"Retry-After": faults.retry_after}
-            return _refusal(faults.refuse_status, faults.refuse_body, "refused", headers)
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or key not in self._keys:
-            return _refusal(401, "Incorrect API key provided.", "invalid_api_key")
-        parts = urlsplit(request.path)
-        if parts.path != PATH:
-            return _refusal(404, f"Unknown request URL: GET {parts.path}.", "unknown_url")
+    def refuse(self, request: Request) -> Response | None:
+        """The answer to a handshake that is not taken."""
+        if key_of(request) not in self._keys:
+            return refusal(401, _error("Incorrect API key provided.", "invalid_api_key"))
+        path = urlsplit(request.path).path
+        if path != PATH:
+            return refusal(404, _error(f"Unknown request URL: GET {path}.", "unknown_url"))
         if "OpenAI-Beta" in request.headers:
-            return _refusal(400, "The beta dialect is retired.", "beta_api_shape_disabled")
-        model = _model_of(request.path)
+            return refusal(400, _error("The beta dialect is retired.", "beta_api_shape_disabled"))
+        model = query_of(request).get("model", "")
         if model not in self._models:
-            return _refusal(404, f"The model '{model}' does not exist.", "model_not_found")
-        # For the session this becomes: others may be admitted before it does.
-        self._admitted[connection] = faults
+            return refusal(404, _error(f"The model '{model}' does not exist.", "model_not_found"))
         return None
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        faults = self._admitted.pop(connection)
-        assert connection.request is not None
-        outbox: asyncio.Queue[Sent] = asyncio.Queue()
-        async with asyncio.TaskGroup() as tasks:
-            session = EmulatedSession(
-                model=_model_of(connection.request.path),
-                brain=self._brain,
-                pace=self._pace,
-                word_ms=self._word_ms,
-                faults=faults,
-                put=outbox.put_nowait,
-                tasks=tasks,
-            )
-            self.sessions.append(session)
-            writer = tasks.create_task(_write(connection, outbox), name="emulator writer")
-            if faults.is_mute:
-                outbox.put_nowait(Stall())
-            session.begin()
-            with suppress(ConnectionClosed):
-                async for message in connection:
-                    session.take(message)
-            writer.cancel()
-            session.end()
+    def failure(self, status: int, message: str) -> dict[str, Any]:
+        """The body of a refusal."""
+        return _error(message, "refused")
+
+    def manners(self, query: dict[str, str]) -> "OpenAIManners":
+        """Those of every connection."""
+        return OpenAIManners(query["model"])
 
 
-async def _write(connection: ServerConnection, outbox: asyncio.Queue[Sent]) -> None:
-    """Send what the session says, until the connection ends."""
-    with suppress(ConnectionClosed):
-        while True:
-            match await outbox.get():
-                case str() as text:
-                    await connection.send(text)
-                case End() as end:
-                    if end.code is None:
-                        connection.transport.abort()
-                    else:
-                        await connection.close(end.code, end.reason)
-                    return
-                case Stall():
-                    return
+class OpenAIManners:
+    """The protocol as it was first made."""
+
+    lifetime_seconds = LIFETIME_SECONDS
+    expiry = Expiry("invalid_request_error", "session_expired", EXPIRED, 1001, EXPIRED)
+    ping_seconds: float | None = None
+    late_words = 0
+    leaves_unspoken = False
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self.conversation = Conversation()
+
+    def read(self, message: str | bytes) -> AnyFrame:
+        """A frame; raises `Refused`."""
+        return read(message, frames.DECODER)
+
+    def settings(self, expires_at: float) -> SessionSettings:
+        """A session nobody has configured."""
+        return SessionSettings(self._model, expires_at)
+
+    def greeting(self) -> list[Event]:
+        """Nothing more is said."""
+        return []
+
+    def configured(self, settings: SettingsLike) -> list[Event]:
+        """Nothing more is said."""
+        return []
+
+    def item_of(self, item: Item) -> Item:
+        """Every item is one of the conversation."""
+        return item
+
+    def shape(self, event: Event) -> list[Event]:
+        """As it is."""
+        return [event]
 
 
-def _refusal(
-    status: int, message: str, code: str, headers: dict[str, str] | None = None
-) -> Response:
+def _error(message: str, code: str) -> dict[str, Any]:
     kind = "invalid_request_error"
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    body = msgspec.json.encode({"error": error})
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    phrase = http.HTTPStatus(status).phrase
-    return Response(status, phrase, Headers({**fields, **(headers or {})}), body)
-
-
-def _model_of(path: str) -> str:
-    return parse_qs(urlsplit(path).query).get("model", [""])[0]
-
-
-def _port_of(server: Server) -> int:
-    address: Any = next(iter(server.sockets)).getsockname()
-    return int(address[1])
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

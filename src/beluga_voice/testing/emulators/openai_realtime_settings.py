@@ -6,7 +6,7 @@ import msgspec
 
 from beluga_voice.events import ToolSpec
 from beluga_voice.testing.emulators import openai_realtime_frames as frames
-from beluga_voice.testing.emulators.openai_realtime_frames import Refused
+from beluga_voice.testing.emulators.realtime_frames import Refused
 
 
 class SessionSettings:
@@ -17,21 +17,49 @@ class SessionSettings:
         self.wire = _defaults(model, expires_at)
 
     @property
-    def heard(self) -> dict[str, Any]:
-        """How the person's sound is taken."""
-        heard: dict[str, Any] = self.wire["audio"]["input"]
-        return heard
+    def heard_format(self) -> dict[str, Any]:
+        """How the person's sound is written."""
+        wire_format: dict[str, Any] = self.wire["audio"]["input"]["format"]
+        return wire_format
 
     @property
-    def spoken(self) -> dict[str, Any]:
-        """How the agent's sound is given."""
-        spoken: dict[str, Any] = self.wire["audio"]["output"]
-        return spoken
+    def spoken_format(self) -> dict[str, Any]:
+        """How the agent's sound is written."""
+        wire_format: dict[str, Any] = self.wire["audio"]["output"]["format"]
+        return wire_format
+
+    @property
+    def detection(self) -> dict[str, Any] | None:
+        """How speech is found; `None` if the client finds it."""
+        detection: dict[str, Any] | None = self.wire["audio"]["input"]["turn_detection"]
+        return detection
+
+    @property
+    def voice(self) -> Any:
+        """The name of it, or an object with its id."""
+        return self.wire["audio"]["output"]["voice"]
+
+    @property
+    def has_transcription(self) -> bool:
+        """Whether the person's words are written down."""
+        return self.wire["audio"]["input"]["transcription"] is not None
+
+    @property
+    def instructions(self) -> str:
+        """What the model is told."""
+        instructions: str = self.wire["instructions"]
+        return instructions
+
+    @property
+    def max_output_tokens(self) -> int | str:
+        """How long a response may be."""
+        limit: int | str = self.wire["max_output_tokens"]
+        return limit
 
     @property
     def tools(self) -> tuple[ToolSpec, ...]:
         """What the model may call."""
-        return tuple(_spec(tool) for tool in self.wire["tools"])
+        return tuple(spec_of(tool) for tool in self.wire["tools"])
 
     def update(self, session: frames.Session, *, has_sounded: bool) -> None:
         """Change the keys that are there; raises `Refused`, and nothing has changed then."""
@@ -39,8 +67,8 @@ class SessionSettings:
         if wanted.pop("model", None) not in (None, self._model):
             raise Refused("invalid_value", "The model cannot be changed.", param="session.model")
         audio: dict[str, Any] = wanted.pop("audio", {})
-        voice = self.spoken["voice"]
-        if has_sounded and audio.get("output", {}).get("voice", voice) != voice:
+        voice = audio.get("output", {}).get("voice", self.voice)
+        if has_sounded and voice != self.voice:
             raise Refused(
                 "cannot_update_voice",
                 "Cannot update a conversation's voice if assistant audio is present.",
@@ -84,7 +112,8 @@ def _defaults(model: str, expires_at: float) -> dict[str, Any]:
     }
 
 
-def _spec(tool: dict[str, Any]) -> ToolSpec:
+def spec_of(tool: dict[str, Any]) -> ToolSpec:
+    """A tool of the wire as ours."""
     return ToolSpec(
         name=tool["name"],
         description=tool.get("description", ""),

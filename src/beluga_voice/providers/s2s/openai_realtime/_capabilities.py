@@ -42,8 +42,13 @@ def can_reason(model: str) -> bool:
     return model != "gpt-realtime" and not model.startswith(WITHOUT_REASONING)
 
 
-def capabilities(*, has_transcripts: bool) -> Capabilities:
-    """What can be asked of it. There are transcripts of the person only where they are paid for."""
+def capabilities(*, has_transcripts: bool, is_semantic: bool = False) -> Capabilities:
+    """What can be asked of it.
+
+    There are transcripts of the person only where they are paid for. Where the words decide that a
+    turn is over, no silence does.
+    """
+    tunable = () if is_semantic else ("silence_ms", "prefix_ms", "threshold")
     return Capabilities(
         input_formats=FORMATS,
         output_formats=FORMATS,
@@ -55,6 +60,7 @@ def capabilities(*, has_transcripts: bool) -> Capabilities:
         has_text_input=True,
         has_temperature=False,  # removed with the beta dialect
         has_output_token_limit=True,
+        turn_detection=frozenset(tunable),
         can_cancel=True,
         can_truncate=True,
         can_suppress_response=True,

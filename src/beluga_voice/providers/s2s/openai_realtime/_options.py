@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit, urlunsplit
-
-import msgspec
 
 from beluga_voice.errors import ConfigurationError, Unsupported
-from beluga_voice.events import ToolSpec
 from beluga_voice.interfaces import (
     Capabilities,
     S2sOptions,
@@ -22,9 +18,11 @@ from beluga_voice.providers.s2s.openai_realtime._capabilities import (
     WIRE_FORMATS,
     can_reason,
 )
+from beluga_voice.providers.s2s.realtime_dialect.settings import tool_on_wire
+from beluga_voice.providers.s2s.realtime_dialect.settings import url_of as address_of
+from beluga_voice.support import refuse_unsupported, turn_detection_of
 
 NAME = "openai_realtime"
-_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,18 +118,7 @@ class Settings:
 
 def check(options: S2sOptions, settings: Settings, capabilities: Capabilities) -> None:
     """Raise `Unsupported`, naming the capability, for what the service cannot honour."""
-    if options.temperature is not None and not capabilities.has_temperature:
-        raise Unsupported("has_temperature: the service takes no temperature any more", op=NAME)
-    if options.turn_owner not in (None, *capabilities.turn_owners):
-        raise Unsupported(f"turn_owners: there are no {options.turn_owner} turns", op=NAME)
-    if options.resume is not None:
-        raise Unsupported(
-            "resumption: a session cannot be resumed by a handle; give the history", op=NAME
-        )
-    if options.input_format not in (None, *capabilities.input_formats):
-        raise Unsupported(f"input_formats: {options.input_format} is not taken", op=NAME)
-    if options.output_format not in (None, *capabilities.output_formats):
-        raise Unsupported(f"output_formats: {options.output_format} is not given", op=NAME)
+    refuse_unsupported(options, capabilities, NAME)
     if options.language is not None:
         language_of(options.language)
         if settings.transcription is None:
@@ -140,7 +127,7 @@ def check(options: S2sOptions, settings: Settings, capabilities: Capabilities) -
             )
     _check_tokens(options.max_output_tokens)
     for tool in options.tools:
-        tool_on_wire(tool)
+        tool_on_wire(tool, op=NAME)
 
 
 def _check_tokens(limit: int | None) -> None:
@@ -158,22 +145,6 @@ def language_of(tag: str) -> str:
     return language
 
 
-def tool_on_wire(tool: ToolSpec) -> dict[str, Any]:
-    """A tool as the service wants it; raises `ConfigurationError` if its schema is no object."""
-    try:
-        parameters = msgspec.json.decode(tool.parameters or "{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"the parameters of the tool {tool.name!r} are no JSON object", op=NAME
-        ) from error
-    return {
-        "type": "function",
-        "name": tool.name,
-        "description": tool.description,
-        "parameters": parameters,
-    }
-
-
 def session_of(
     options: S2sOptions, settings: Settings, capabilities: Capabilities
 ) -> dict[str, Any]:
@@ -184,7 +155,7 @@ def session_of(
     output_format = output_format_of(capabilities, options.output_format)
     heard: dict[str, Any] = {
         "format": WIRE_FORMATS[input_format],
-        "turn_detection": turn_detection_of(options, settings),
+        "turn_detection": _detection_of(options, settings),
         "transcription": _transcription_of(options, settings),
         "noise_reduction": None if reduction is None else {"type": reduction},
     }
@@ -201,7 +172,7 @@ def session_of(
     if options.instructions:
         session["instructions"] = options.instructions
     if options.tools:
-        session["tools"] = [tool_on_wire(tool) for tool in options.tools]
+        session["tools"] = [tool_on_wire(tool, op=NAME) for tool in options.tools]
     limit = options.max_output_tokens or settings.max_output_tokens
     if limit is not None:
         session["max_output_tokens"] = limit
@@ -213,12 +184,19 @@ def session_of(
     return session
 
 
-def turn_detection_of(options: S2sOptions, settings: Settings) -> dict[str, Any] | None:
+def _detection_of(options: S2sOptions, settings: Settings) -> dict[str, Any] | None:
     """Who ends turns, and whether the end of one is answered; `None` if we end them."""
     if options.turn_owner is TurnOwner.FRAMEWORK:
         return None
+    asked = turn_detection_of(options)
+    wanted = {
+        "threshold": asked.threshold,
+        "prefix_padding_ms": asked.prefix_ms,
+        "silence_duration_ms": asked.silence_ms,
+    }
     return {
         **settings.turn_detection.on_wire(),
+        **{name: value for name, value in wanted.items() if value is not None},
         "create_response": options.respond_automatically,
         "interrupt_response": settings.turn_detection.interrupt_response,
     }
@@ -238,11 +216,7 @@ def _transcription_of(options: S2sOptions, settings: Settings) -> dict[str, Any]
 
 def url_of(endpoint: str, model: str) -> str:
     """The address of a session. Raises `ConfigurationError` for what is no web address."""
-    parts = urlsplit(endpoint)
-    if parts.scheme not in _SCHEMES or not parts.netloc:
-        raise ConfigurationError("the endpoint is no address: wss://... or https://...", op=NAME)
-    query = "&".join(filter(None, (parts.query, urlencode({"model": model}))))
-    return urlunsplit((_SCHEMES[parts.scheme], parts.netloc, parts.path, query, ""))
+    return address_of(endpoint, op=NAME, model=model)
 
 
 def _given(settings: ServerVad, *without: str) -> dict[str, Any]:

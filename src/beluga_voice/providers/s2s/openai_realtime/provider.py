@@ -87,7 +87,10 @@ class OpenAIRealtime:
         self._connect_seconds = connect_seconds
         self._links = 0
         self.name = NAME
-        self.capabilities = capabilities(has_transcripts=transcription is not None)
+        self.capabilities = capabilities(
+            has_transcripts=transcription is not None,
+            is_semantic=isinstance(turn_detection, SemanticVad),
+        )
         self._wire: WireProvider[S2sOptions, S2sCommand, S2sEvent] = WireProvider(
             self.name,
             self.capabilities,

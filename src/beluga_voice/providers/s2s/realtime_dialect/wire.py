@@ -1,8 +1,9 @@
 """The messages of the OpenAI Realtime protocol (GA), as they are on the wire.
 
 Only the fields that are used are named; others are ignored. Sound is base64 in JSON, which the
-decoder turns into `bytes` and back. Read from the types of the official Python SDK, version 3.52.0,
-on 2026-11-21.
+decoder turns into `bytes` and back. Read from the types of the official OpenAI SDK for Python,
+version 3.52.0, on 2026-11-21; where another service is known to leave something out, or to put it
+elsewhere, that is taken too.
 """
 
 from typing import Any, Literal
@@ -74,6 +75,7 @@ class TranscriptCompleted(msgspec.Struct):
 
     item_id: str
     transcript: str
+    status: str | None = None
     usage: TranscriptUsage | None = None
 
 
@@ -102,6 +104,8 @@ class OutputTokens(msgspec.Struct):
 class ResponseUsage(msgspec.Struct):
     """What a response was charged."""
 
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     input_token_details: InputTokens | None = None
     output_token_details: OutputTokens | None = None
 
@@ -129,7 +133,7 @@ class ResponseObject(msgspec.Struct):
 
     id: str
     status: str | None = None
-    status_details: StatusDetails | None = None
+    status_details: StatusDetails | str | None = None
     metadata: dict[str, str] | None = None
     output: list[Item] | None = None
     usage: ResponseUsage | None = None
@@ -139,6 +143,8 @@ class ResponseMessage(msgspec.Struct):
     """`response.created`, `response.done`."""
 
     response: ResponseObject
+    usage: ResponseUsage | None = None
+    """Where it is not in the response."""
 
 
 class OutputItem(msgspec.Struct):

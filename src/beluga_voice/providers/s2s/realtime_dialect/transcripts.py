@@ -9,8 +9,8 @@ from beluga_voice.events import (
     UsageReported,
     UtteranceId,
 )
-from beluga_voice.providers.s2s.openai_realtime import _wire as wire
-from beluga_voice.providers.s2s.openai_realtime._errors import message_of
+from beluga_voice.providers.s2s.realtime_dialect import wire
+from beluga_voice.providers.s2s.realtime_dialect.errors import ErrorMap
 
 REMEMBERED = 64
 """Utterances whose end is remembered, so that it is told once."""
@@ -19,8 +19,9 @@ REMEMBERED = 64
 class Transcripts:
     """The utterances of one connection; `prefix` makes their ids unique over all."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, errors: ErrorMap) -> None:
         self._prefix = prefix
+        self._errors = errors
         self._words: dict[str, str | None] = {}
 
     def delta(self, heard: wire.TranscriptDelta) -> list[S2sEvent]:
@@ -55,7 +56,7 @@ class Transcripts:
         if text is None:
             return []
         self._write(heard.item_id, None)
-        message = f"the transcription failed: {message_of(heard.error)}"
+        message = f"the transcription failed: {self._errors.message_of(heard.error)}"
         failed = ServiceFailed(
             category=ErrorCategory.RETRYABLE, message=message, provider_code=heard.error.code
         )

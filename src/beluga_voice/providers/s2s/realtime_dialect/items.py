@@ -1,15 +1,10 @@
-"""What was said, as items of an OpenAI Realtime conversation."""
+"""What was said, as items of a conversation."""
 
 from collections.abc import Iterator
 from typing import Literal
 
 from beluga_voice.events import HistoryItem, Message, Role, ToolResult, ToolUse
-from beluga_voice.providers.s2s.openai_realtime import _wire as wire
-
-READ_ALOUD = (
-    "Read what stands in the text tags aloud: word for word, in its own language, with nothing "
-    "before it and nothing after it.\n<text>{text}</text>"
-)
+from beluga_voice.providers.s2s.realtime_dialect import wire
 
 type _Speaker = Literal["user", "assistant", "system"]
 type _Kind = Literal["input_text", "output_text"]

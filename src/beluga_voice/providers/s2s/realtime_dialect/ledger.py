@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from beluga_voice.events import ResponseId, ResponseOrigin
-from beluga_voice.providers.s2s.openai_realtime._wire import CreateResponseMessage
 
 
 @dataclass(slots=True)
@@ -75,13 +76,12 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """A response that we asked for, and that has not begun."""
+    """A response that we asked for, and that has not begun.
 
-    frame: CreateResponseMessage
+    `id` is the name of its message, which comes back with the response, or with an error.
+    """
+
+    id: str
+    frame: msgspec.Struct
     origin: ResponseOrigin
     is_wanted: bool = True
-
-    @property
-    def id(self) -> str:
-        """Its name, which comes back with the response, or with an error."""
-        return self.frame.event_id

@@ -1,0 +1,129 @@
+"""A stage for tests of Grok: a caller, a session, the emulated service and a trace."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.events import LinkClosed, Message, Role
+from beluga_voice.interfaces import S2sOptions
+from beluga_voice.providers.s2s.grok import Grok
+from beluga_voice.session.session import Session
+from beluga_voice.testing.caller import ScriptedCaller
+from beluga_voice.testing.emulators.grok import KEY, GrokEmulator, Quirks
+from beluga_voice.testing.emulators.realtime_session import EmulatedSession
+from beluga_voice.testing.emulators.speech import Brain, Deed, Faults, Pace, ScriptedBrain, Speaks
+from beluga_voice.testing.scripted import ScriptedVad
+from beluga_voice.testing.trace import Trace, trace
+from providers.grok.grok_models import check_client, check_server
+
+HOST, PORT = "voice.example.com", 80
+LONG = "one two three four five six seven eight nine ten"
+
+
+def scripted(*deeds: Deed | Sequence[Deed]) -> ScriptedBrain:
+    """A brain that does these, then echoes."""
+    return ScriptedBrain(list(deeds))
+
+
+def long_brain(_: object) -> Deed:
+    """Answer with ten words, two seconds of speech."""
+    return Speaks(LONG)
+
+
+def provider(**settings: Any) -> Grok:
+    """A provider that talks to the emulated service."""
+    settings.setdefault("api_key", KEY)
+    settings.setdefault("endpoint", f"ws://{HOST}:{PORT}/v1/realtime")
+    return Grok(**settings)
+
+
+def check_frames(session: EmulatedSession) -> None:
+    """Every message of both sides is one of the protocol."""
+    for event in session.sent:
+        check_server(event)
+    for event in session.received:
+        check_client(event)
+
+
+def orders(session: EmulatedSession) -> list[str]:
+    """What the client sent, without sound."""
+    kinds = [event["type"] for event in session.received]
+    return [kind for kind in kinds if kind != "input_audio_buffer.append"]
+
+
+def created_items(session: EmulatedSession) -> list[dict[str, Any]]:
+    """The items the client put into the conversation."""
+    creations = [one for one in session.received if one["type"] == "conversation.item.create"]
+    return [one["item"] for one in creations]
+
+
+@dataclass
+class Stage:
+    """Everything a test looks at."""
+
+    session: Session
+    caller: ScriptedCaller
+    trace: Trace
+    service: GrokEmulator
+
+    @property
+    def remote(self) -> EmulatedSession:
+        """The service's side of the last connection."""
+        return self.service.sessions[-1]
+
+    def words(self, role: Role) -> list[str]:
+        """What one side said, by the history."""
+        items = self.session.history
+        return [one.text for one in items if isinstance(one, Message) and one.role is role]
+
+
+@asynccontextmanager
+async def stage(
+    brain: Brain = long_brain,
+    *,
+    pace: Pace | None = None,
+    faults: Sequence[Faults] = (),
+    quirks: Quirks | None = None,
+    options: S2sOptions | None = None,
+    settings: dict[str, Any] | None = None,
+    tools: Sequence[Any] = (),
+    engine: EngineSettings | None = None,
+    greeting: str = "",
+) -> AsyncIterator[Stage]:
+    """A conversation over Grok, whose messages are checked."""
+    service = GrokEmulator(brain, pace=pace, faults=faults, quirks=quirks)
+    caller = ScriptedCaller(input_rate=24000)
+    async with service.serving(HOST, PORT):
+        made = Session(
+            provider(**(settings or {})),
+            line=caller,
+            options=options or S2sOptions(instructions="Be brief."),
+            detector=ScriptedVad(rate=24000),
+            tools=tools,
+            settings=engine,
+            greeting=greeting,
+            session_id="stage",
+        )
+        seen = trace(made)
+        async with made, caller.on(made):
+            yield Stage(made, caller, seen, service)
+    for remote in service.sessions:
+        check_frames(remote)
+
+
+async def until_closed(link: Any) -> list[Any]:
+    """Every event of a link, to its end."""
+    events: list[Any] = []
+    async for event in link:
+        events.append(event)
+        if isinstance(event, LinkClosed):
+            break
+    return events
+
+
+async def settled() -> None:
+    """Let everything that is ready happen."""
+    await asyncio.sleep(0.001)
