@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks.results import Number, Result, Table, as_markdown, as_text, percentile, read
+from benchmarks.wires import WIRES, decoding
 
 ROOT = Path(__file__).parents[2]
 TINY = {
@@ -19,6 +20,7 @@ TINY = {
     "density": ("--sessions", "2", "--seconds", "8", "--settle", "0"),
     "memory": ("--sessions", "3"),
     "imports": ("--processes", "1"),
+    "wires": ("--rounds", "2", "--messages", "20", "--processes", "1"),
 }
 DRIVE = """
 import json, os, pathlib, sys
@@ -129,6 +131,13 @@ def test_a_session_holds_one_task(tiny: Callable[[str], Run]) -> None:
 def test_importing_the_package_loads_nothing_heavy(tiny: Callable[[str], Run]) -> None:
     """Neither numpy nor pydantic nor opentelemetry is loaded by `import beluga_voice`."""
     assert tiny("imports").number("unwanted") == 0
+
+
+def test_a_codec_that_makes_nothing_of_its_sound_is_not_measured() -> None:
+    """What is timed is checked first: a message without the sound is no piece of a response."""
+    silent = replace(WIRES["gemini_live"], sound=lambda encoded: "{}")
+    with pytest.raises(RuntimeError, match="made of its sound"):
+        decoding(silent)
 
 
 def test_a_comparison_reads_what_the_harness_measured(tmp_path: Path) -> None:

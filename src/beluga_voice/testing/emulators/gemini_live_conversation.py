@@ -39,7 +39,12 @@ from beluga_voice.testing.emulators.gemini_live_input import (
     Spoken,
     Understood,
 )
-from beluga_voice.testing.emulators.gemini_live_setup import INVALID_ARGUMENT, check, is_known
+from beluga_voice.testing.emulators.gemini_live_setup import (
+    INVALID_ARGUMENT,
+    check,
+    do_tools_wait,
+    is_known,
+)
 from beluga_voice.testing.emulators.speech import (
     Asked,
     Brain,
@@ -228,7 +233,7 @@ class GeminiLiveConversation:
         self.setup = setup
         if setup.system_instruction is not None:
             self._instructions = setup.system_instruction.text
-        self._use_tools(setup.tools)
+        self._use_tools(setup.tools, model=setup.model)
         self._listen(setup)
         self.say(setupComplete={})
         self._offer_handle()
@@ -253,7 +258,7 @@ class GeminiLiveConversation:
             raise BadFrame("Request contains an invalid argument: session handle not found.")
         self.history = list(self._service.handles[handle])
 
-    def _use_tools(self, sets: list[ToolSet]) -> None:
+    def _use_tools(self, sets: list[ToolSet], *, model: str) -> None:
         declared = [one for tools in sets for one in tools.function_declarations]
         self._tools = tuple(
             ToolSpec(
@@ -265,7 +270,8 @@ class GeminiLiveConversation:
             )
             for one in declared
         )
-        self._do_tools_wait = {one.name: one.behavior == "BLOCKING" for one in declared}
+        usual = "BLOCKING" if do_tools_wait(model) else "NON_BLOCKING"
+        self._do_tools_wait = {one.name: (one.behavior or usual) == "BLOCKING" for one in declared}
 
     def _updated(self, setup: Setup, update: ContextUpdate) -> None:
         if not setup.model.startswith("models/gemini-3.8"):
@@ -273,7 +279,7 @@ class GeminiLiveConversation:
         if update.system_instruction is not None:
             self._instructions = update.system_instruction.text
         if update.tools is not None:
-            self._use_tools(update.tools)
+            self._use_tools(update.tools, model=setup.model)
 
     def _offer_handle(self) -> None:
         if self.setup is not None and self.setup.session_resumption is not None:
@@ -513,7 +519,8 @@ class GeminiLiveConversation:
             _, future = self._calls.pop(one.id)
             self._past_calls.add(one.id)
             is_error = "error" in one.response
-            output = str(one.response.get("error" if is_error else "output", one.response))
+            given = one.response.get("error" if is_error else "output", one.response)
+            output = given if isinstance(given, str) else msgspec.json.encode(given).decode()
             result = ToolResult(call_id=ToolCallId(one.id), output=output, is_error=is_error)
             self.history.append(result)
             if self._do_tools_wait.get(one.name, True):

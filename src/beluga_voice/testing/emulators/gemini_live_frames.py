@@ -98,6 +98,9 @@ class GenerationConfig(_Strict, frozen=True):
     temperature: float | None = None
     top_p: float | None = None
     top_k: float | None = None
+    candidate_count: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     max_output_tokens: int | None = None
     seed: int | None = None
     media_resolution: str | None = None
@@ -112,7 +115,8 @@ class FunctionDeclaration(_Strict, frozen=True):
     description: str = ""
     parameters: dict[str, Any] | None = None
     parameters_json_schema: dict[str, Any] | None = None
-    behavior: Literal["BLOCKING", "NON_BLOCKING"] = "NON_BLOCKING"
+    behavior: Literal["BLOCKING", "NON_BLOCKING"] | None = None
+    """Where it is not said, the model decides."""
 
 
 class ToolSet(_Strict, frozen=True):
