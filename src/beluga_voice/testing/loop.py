@@ -28,6 +28,7 @@ import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import repeat
 from typing import Any, NoReturn, cast
 
 from beluga_voice.testing.network import (
@@ -185,6 +186,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Nanoseconds since the loop was made: the exact time."""
         return self._now
 
+    def is_alone(self) -> bool:
+        """Whether the callback that runs now is the last one of this moment, so far."""
+        timers = self._timers
+        return not self._ready and not (timers and timers[0][0] <= self._now)
+
     # ── callbacks ───────────────────────────────────────────────────────────────────────────
 
     def call_soon[*Ts](
@@ -219,9 +225,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         if delay in (math.inf, -math.inf):
             return self.call_at(delay, callback, *args, context=context)
-        return self.call_at_ns(
-            self._now + round(delay * _NANOSECONDS), callback, *args, context=context
-        )
+        return self._set(self._now + round(delay * _NANOSECONDS), callback, args, context)
 
     def call_at[*Ts](
         self,
@@ -234,7 +238,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if when == math.inf:
             return _Call(self, callback, args, context, math.inf)
         when_ns = self._now if when == -math.inf else round(when * _NANOSECONDS)
-        return self.call_at_ns(when_ns, callback, *args, context=context)
+        return self._set(when_ns, callback, args, context)
 
     def call_at_ns[*Ts](
         self,
@@ -244,6 +248,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call at a whole nanosecond of the loop's time; soon, if that is over."""
+        return self._set(when_ns, callback, args, context)
+
+    def _set(
+        self,
+        when_ns: int,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: contextvars.Context | None,
+    ) -> asyncio.TimerHandle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
         timer = _Call(self, callback, args, context, when_ns)
@@ -268,7 +281,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         """Run until stopped: the base class calls this over and over until then."""
         ready = self._ready
+        take = ready.popleft
         timers = self._timers
+        heappop = heapq.heappop
         iterations = 0
         while True:
             if not ready and not self._stopping:
@@ -299,15 +314,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                     iterations = 0
             now = self._now
             while timers and timers[0][0] <= now:
-                timer = heapq.heappop(timers)[2]
+                timer = heappop(timers)[2]
                 timer.is_in_heap = False
                 if timer.callback is None:
                     self._cancelled_timers -= 1
                 else:
                     ready.append(timer)
             # What these callbacks make ready waits for the next turn, as in asyncio.
-            for _ in range(len(ready)):
-                call = ready.popleft()
+            for _ in repeat(None, len(ready)):
+                call = take()
                 callback = call.callback
                 if callback is None:
                     continue

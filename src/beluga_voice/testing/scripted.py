@@ -198,26 +198,30 @@ class ScriptedSttLink:
     def __init__(self, provider: ScriptedStt) -> None:
         self._provider = provider
         self._feed: Feed[SttEvent] = Feed()
-        self._sound = b""
+        self._sound: list[bytes] = []
         self._told = 0
         self._timers: set[asyncio.TimerHandle] = set()
-        self.received = b""
+        self._received = bytearray()
+
+    @property
+    def received(self) -> bytes:
         """All the sound that came."""
+        return bytes(self._received)
 
     def send(self, command: SttCommand, /) -> None:
         """Take sound, or an order."""
         match command:
             case SendAudio():
-                self.received += command.pcm
-                self._sound += command.pcm
+                self._received += command.pcm
+                self._sound.append(command.pcm)
                 if self._provider.interim:
                     self._report()
             case FinishUtterance():
-                words = " ".join(words_in(self._sound))
-                self._sound, self._told = b"", 0
+                words = " ".join(words_in(b"".join(self._sound)))
+                self._sound, self._told = [], 0
                 self._later(words, command.utterance_id)
             case DropUtterance():
-                self._sound, self._told = b"", 0
+                self._sound, self._told = [], 0
 
     def attach(self, deliver: Callable[[SttEvent], None], /) -> None:
         """Deliver by call."""
@@ -238,7 +242,7 @@ class ScriptedSttLink:
         self._feed.close()
 
     def _report(self) -> None:
-        words = words_in(self._sound)
+        words = words_in(b"".join(self._sound))
         if len(words) > self._told:
             self._told = len(words)
             self._feed.put(Transcript(text=" ".join(words), is_final=False))

@@ -5,8 +5,9 @@ peer that got the sound can read the words back, and finds those only that arriv
 tell to the word what was heard, lost or repeated, without recognising anything.
 """
 
-import re
+import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
 
@@ -15,7 +16,8 @@ WORD_MS = 200
 
 _MARK = b"\x7e\x5a\x7e\x5a"
 _END = b"\x5a\x7e"
-_FRAME = re.compile(re.escape(_MARK) + rb"(.)(.)(.)(..)", re.DOTALL)
+_HEADER = struct.Struct("<4sBBBH")
+"""The mark, then which frame of how many, the bytes of the word, and those of the frame."""
 _FILL = b"\x00\x20"
 
 
@@ -29,20 +31,23 @@ class SpokenWord:
 
 def speech(text: str, *, rate: int = 16000, word_ms: int = WORD_MS) -> list[SpokenWord]:
     """`text` as sound, word by word: mono 16-bit PCM at `rate`."""
+    return [_spoken(word, rate, word_ms) for word in text.split()]
+
+
+@lru_cache(maxsize=1024)
+def _spoken(word: str, rate: int, word_ms: int) -> SpokenWord:
+    """One word; the words of a test are few, and are said again and again."""
     size = to_samples(FRAME_MILLISECONDS, rate) * 2
     count = max(word_ms // FRAME_MILLISECONDS, 1)
-    words: list[SpokenWord] = []
-    for word in text.split():
-        data = word.encode()
-        if len(data) > 48 or count > 255:
-            raise ValueError(f"{word!r} is too long for a test word")
-        frames: list[bytes] = []
-        for index in range(count):
-            frame = _MARK + bytes((index, count, len(data))) + size.to_bytes(2, "little") + data
-            frame += b"\x00" * (len(frame) % 2)
-            frames.append(frame + _FILL * ((size - len(frame)) // 2 - 1) + _END)
-        words.append(SpokenWord(word, tuple(frames)))
-    return words
+    data = word.encode()
+    if len(data) > 48 or count > 255:
+        raise ValueError(f"{word!r} is too long for a test word")
+    frames: list[bytes] = []
+    for index in range(count):
+        frame = _HEADER.pack(_MARK, index, count, len(data), size) + data
+        frame += b"\x00" * (len(frame) % 2)
+        frames.append(frame + _FILL * ((size - len(frame)) // 2 - 1) + _END)
+    return SpokenWord(word, tuple(frames))
 
 
 def pcm_of(words: list[SpokenWord]) -> bytes:
@@ -55,13 +60,16 @@ def words_in(pcm: bytes) -> list[str]:
     words: list[str] = []
     expected = 0
     current = b""
-    for found in _FRAME.finditer(pcm):
-        index, count, length = found[1][0], found[2][0], found[3][0]
-        data = pcm[found.end() : found.end() + length]
-        end = found.start() + int.from_bytes(found[4], "little")
+    last = len(pcm) - _HEADER.size
+    start = 0
+    while 0 <= (start := pcm.find(_MARK, start)) <= last:
+        _, index, count, length, size = _HEADER.unpack_from(pcm, start)
+        end = start + size
+        start += _HEADER.size
         if pcm[end - len(_END) : end] != _END:
             expected = -1  # this frame broke off
             continue
+        data = pcm[start : start + length]
         if index == 0:
             current, expected = data, 0
         if index != expected or data != current:
@@ -81,4 +89,4 @@ def silence(milliseconds: float, *, rate: int = 16000) -> bytes:
 
 def is_loud(pcm: bytes) -> bool:
     """Whether there is any sound in it."""
-    return pcm.count(0) != len(pcm)
+    return pcm != bytes(len(pcm))
