@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from beluga_voice.errors import BelugaError
     from beluga_voice.interfaces import AgentTurn, LineOptions
     from beluga_voice.services.speech_to_speech import s2s
+    from beluga_voice.services.speech_to_text import stt
+    from beluga_voice.services.text_to_speech import tts
     from beluga_voice.session.happening import Happening
     from beluga_voice.session.session import Session
     from beluga_voice.session.tools import tool
@@ -28,7 +30,9 @@ _PLACES = {
     "VoiceSession": "beluga_voice.app",
     "cascade": "beluga_voice.app",
     "s2s": "beluga_voice.services.speech_to_speech",
+    "stt": "beluga_voice.services.speech_to_text",
     "tool": "beluga_voice.session.tools",
+    "tts": "beluga_voice.services.text_to_speech",
 }
 
 __all__ = [
@@ -42,7 +46,9 @@ __all__ = [
     "__version__",
     "cascade",
     "s2s",
+    "stt",
     "tool",
+    "tts",
 ]
 
 

@@ -11,9 +11,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
-from beluga_voice.audio.wav import Sound
 from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed
 from beluga_voice.events import (
     AnswerTool,
@@ -52,6 +52,9 @@ from beluga_voice.services.recording import PIECE_MS, Feeder, recording_of, sile
 from beluga_voice.session.tools import run_tool
 from beluga_voice.support import owner_of
 from beluga_voice.transports.failures import error_of
+
+if TYPE_CHECKING:
+    from beluga_voice.audio.wav import Sound
 
 TRANSCRIPT_SECONDS = 2.0
 """How long the person's words are waited for after the answer is whole."""
@@ -106,7 +109,7 @@ class Answer:
 async def one_turn(
     provider: SpeechToSpeech,
     options: S2sOptions,
-    audio: bytes | Sound,
+    audio: "bytes | Sound",
     *,
     rate: int | None,
     tools: Mapping[str, Tool],

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
-from beluga_voice.audio.wav import Sound
 from beluga_voice.errors import WrongFormat
+
+if TYPE_CHECKING:
+    from beluga_voice.audio.wav import Sound
 
 PIECE_MS = 100
 """The length of one piece of sound on its way to the service."""
@@ -27,18 +29,18 @@ class Backlogged(Protocol):
     def waiting_audio_bytes(self) -> int: ...
 
 
-def recording_of(audio: bytes | Sound, rate: int, target: AudioFormat) -> bytes:
+def recording_of(audio: "bytes | Sound", rate: int, target: AudioFormat) -> bytes:
     """The recording in `target`; bytes are mono 16-bit PCM at `rate`.
 
     Raises `WrongFormat` if there is no sound in it, or half a sample.
     """
     from beluga_voice.audio.convert import Converter
 
-    if isinstance(audio, Sound):
+    if isinstance(audio, bytes):
+        pcm = audio
+    else:
         rate = target.rate
         pcm = audio.to_pcm16(rate)
-    else:
-        pcm = audio
     if not pcm:
         raise WrongFormat("there is no sound: give speech", op="audio")
     if len(pcm) & 1:

@@ -3,10 +3,9 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beluga_voice import registry
-from beluga_voice.audio.wav import Sound
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import HistoryItem
 from beluga_voice.interfaces import (
@@ -24,6 +23,9 @@ from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
 from beluga_voice.services.one_turn import Answer, one_turn
 from beluga_voice.session.tools import tools_of
 from beluga_voice.support import refuse_unsupported
+
+if TYPE_CHECKING:
+    from beluga_voice.audio.wav import Sound
 
 PROCESS_SECONDS = 60.0
 
@@ -83,7 +85,7 @@ class SpeechToSpeechService:
 
     async def process(
         self,
-        audio: bytes | Sound,
+        audio: "bytes | Sound",
         *,
         rate: int | None = None,
         context: Sequence[HistoryItem] = (),

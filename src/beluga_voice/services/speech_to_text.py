@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from beluga_voice import registry
 from beluga_voice.audio.formats import AudioFormat, to_milliseconds
-from beluga_voice.audio.wav import Sound
 from beluga_voice.errors import ConfigurationError, LinkLost, Silent
 from beluga_voice.events import (
     FinishUtterance,
@@ -31,6 +30,9 @@ from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
 from beluga_voice.services.recording import Feeder, recording_of
 from beluga_voice.support import refuse_unsupported_stt
 from beluga_voice.transports.failures import error_of
+
+if TYPE_CHECKING:
+    from beluga_voice.audio.wav import Sound
 
 TRANSCRIBE_SECONDS = 60.0
 """How long a transcription may take beyond the length of the sound."""
@@ -93,7 +95,7 @@ class SpeechToTextService:
 
     async def transcribe(
         self,
-        audio: bytes | Sound,
+        audio: "bytes | Sound",
         *,
         rate: int | None = None,
         timeout_seconds: float | None = None,

@@ -232,6 +232,7 @@ class Pocketsphinx:
         has_interim_transcripts=True,
         has_word_times=True,
         languages=frozenset({"en", "en-US"}),
+        settings=frozenset({"phrases", "wants_words"}),
     )
 
     def __init__(

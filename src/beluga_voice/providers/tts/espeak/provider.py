@@ -33,13 +33,15 @@ from beluga_voice.events import (
     TtsCommand,
     TtsEvent,
 )
-from beluga_voice.interfaces import Capabilities, Faithfulness, TtsOptions, output_format_of
+from beluga_voice.interfaces import Capabilities, Faithfulness, TtsOptions, Voice, output_format_of
+from beluga_voice.providers.tts.espeak import _voices
 from beluga_voice.providers.tts.espeak import _wire as wire
 from beluga_voice.providers.workers import Inbox, Worker, keep_warm, open_worker, require
 
 _MODULE = "beluga_voice.providers.tts.espeak.worker"
 _VOICE = re.compile(r"[A-Za-z0-9_+-]{1,40}")
 _SLOWEST, _FASTEST = 80, 450
+_HIGHEST = 99
 
 _requests = msgspec.msgpack.Encoder()
 _answers: msgspec.msgpack.Decoder[wire.Answer] = msgspec.msgpack.Decoder(wire.Answer)
@@ -198,6 +200,7 @@ class Espeak:
         has_word_times=True,
         can_cancel=True,
         say=Faithfulness.EXACT,
+        settings=frozenset({"speed", "pitch"}),
     )
 
     def __init__(
@@ -240,6 +243,11 @@ class Espeak:
         require("espeakng_loader", "eSpeak NG", extra="local")
         return keep_warm(_MODULE)
 
+    async def voices(self) -> tuple[Voice, ...]:
+        """The voices in the package; a variant is added to one, as in `en-us+f5`."""
+        require("espeakng_loader", "eSpeak NG", extra="local")
+        return _voices.voices()
+
     def _request(self, options: TtsOptions) -> wire.Open:
         output = output_format_of(self.capabilities, options.output_format)
         if output not in self.capabilities.output_formats:
@@ -256,4 +264,7 @@ class Espeak:
                 voices = (tag, tag.split("-")[0])
         if not all(_VOICE.fullmatch(voice) for voice in voices):
             raise Unsupported(f"{voices[0]!r} is no name of a voice", op="tts.connect")
-        return wire.Open(voices=voices, words_per_minute=pace, pitch=self._pitch, rate=output.rate)
+        pitch = round(self._pitch * (options.pitch or 1.0))
+        if not 0 <= pitch <= _HIGHEST:
+            raise Unsupported(f"a pitch of {pitch} is outside 0 to {_HIGHEST}", op="tts.connect")
+        return wire.Open(voices=voices, words_per_minute=pace, pitch=pitch, rate=output.rate)
