@@ -661,7 +661,8 @@ class Session:
             self._link = None
             self._link_over.set()
         elif self._from_service is not None and isinstance(event, ResponseAudio):
-            event = replace(event, pcm=self._from_service.feed(event.pcm))
+            pcm = self._from_service.feed(event.pcm)
+            event = ResponseAudio(response_id=event.response_id, pcm=pcm)
         elif type(event) is ResumptionChanged:
             self._options = replace(self._options, resume=event.handle)
         self._step(event)

@@ -17,9 +17,11 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, assert_never, cast
+
+from msgspec.structs import replace
 
 from beluga_voice.backends.websocket.outbox import Outbox, Pong
 from beluga_voice.backends.websocket.protocol import (
