@@ -8,8 +8,10 @@ passes, the ladder goes up one rung and sets it again, until something is heard.
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from beluga_voice.engine.table import Label
 
-class Due(Enum):
+
+class Due(Label):
     """The slots."""
 
     END_OF_TURN = auto()
