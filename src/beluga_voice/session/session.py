@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self, cast, get_args
+from typing import Self, get_args
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.engine.effects import (
@@ -103,7 +103,7 @@ from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
 from beluga_voice.session.keeper import Keeper
 from beluga_voice.session.line import GuardedLine, NoLine
-from beluga_voice.session.metrics import Meter, SessionMetrics
+from beluga_voice.session.metrics import COUNTED, Meter, SessionMetrics
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
 from beluga_voice.session.tools import run_tool, tools_of
 from beluga_voice.transports.feed import Feed
@@ -318,8 +318,10 @@ class Session:
 
         Raises `WrongFormat` for half a sample. After the end, nothing happens.
         """
-        self._entered()
-        if self._engine.is_over or not pcm:
+        engine = self._engine
+        if self._group is None:
+            self._entered()
+        if engine.is_over or not pcm:
             return
         if len(pcm) & 1:
             raise WrongFormat(
@@ -327,7 +329,7 @@ class Session:
             )
         ears = self._ears
         pcm = ears.reduce(pcm)
-        self._engine.heard_line(self._loop.time())
+        engine.heard_line(self._loop.time())
         if self._is_continuous:
             self._give(pcm)
         if self._is_forwarding:
@@ -338,7 +340,7 @@ class Session:
             ears.remember(pcm)
         for change in ears.hear(pcm):
             self._step(change)
-        if self._engine.floor is Floor.OVERLAP and ears.hears_voice:
+        if ears.hears_voice and engine.floor is Floor.OVERLAP:
             self._guarded(self._judge)
 
     def send_text(self, text: str) -> None:
@@ -454,32 +456,37 @@ class Session:
 
     def _settle(self) -> None:
         self._is_stepping = True
-        inbox = self._inbox
+        inbox, engine, effects = self._inbox, self._engine, self._engine.effects
         try:
-            self._perform()
-            while inbox:
+            while True:
+                if effects:
+                    self._perform()
+                if not inbox:
+                    break
                 event = inbox.popleft()
                 if type(event) is ResponseAudio:
                     self._play(event)
                 else:
-                    self._engine.receive(event, self._loop.time())
-                self._perform()
+                    engine.receive(event, self._loop.time())
         except Exception as error:
             self._break(error)
         finally:
             self._is_stepping = False
-        if self._engine.deadline != self._timer_at:
-            self._arm()
+        due = engine.deadline
+        # A timer that rings too early does no harm, and most deadlines are put off again and again.
+        if due is not None and (self._timer_at is None or due < self._timer_at):
+            self._arm(due)
 
     def _perform(self) -> None:
         effects = self._engine.effects
         while effects:
-            self._do(effects.popleft())
+            effect = effects.popleft()
+            if type(effect) in EVENTS:  # most are, and there are many
+                self._publish(effect)  # type: ignore[arg-type]  # the check is what EVENTS holds
+            else:
+                self._do(effect)
 
     def _do(self, effect: Effect) -> None:
-        if type(effect) in EVENTS:  # most are, and there are many: one look-up instead of a dozen
-            self._publish(cast(SessionEvent, effect))
-            return
         match effect:
             case Finish():
                 self._speaker.finish(effect.response_id)
@@ -511,13 +518,12 @@ class Session:
             case _:
                 self._publish(effect)
 
-    def _arm(self) -> None:
-        """Wake up when the engine wants to."""
-        due = self._engine.deadline
+    def _arm(self, due: float) -> None:
+        """Wake up at that time."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = due
-        self._timer = None if due is None else self._loop.call_at(due, self._expire, due)
+        self._timer = self._loop.call_at(due, self._expire, due)
 
     def _expire(self, due: float) -> None:
         self._timer = self._timer_at = None
@@ -660,7 +666,7 @@ class Session:
                 return
             self._link = None
             self._link_over.set()
-        elif self._from_service is not None and isinstance(event, ResponseAudio):
+        elif self._from_service is not None and type(event) is ResponseAudio:
             pcm = self._from_service.feed(event.pcm)
             event = ResponseAudio(response_id=event.response_id, pcm=pcm)
         elif type(event) is ResumptionChanged:
@@ -717,7 +723,8 @@ class Session:
             self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
 
     def _publish(self, event: SessionEvent) -> None:
-        self._meter.count(event)
+        if type(event) in COUNTED:
+            self._meter.count(event)
         if self._keeper is not None and isinstance(event, AgentResponseEnded):
             self._keeper.save(self._engine.history)
         sequence = self._sequence
@@ -756,6 +763,9 @@ class Session:
     def _finish(self, message: str) -> None:
         """The engine is done: release everything that waits for something."""
         self._speaker.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._timer_at = None
         self._link_over.set()
         if self._keeper is not None:
             self._keeper.save(self._engine.history)
