@@ -133,7 +133,7 @@ async def test_clear_overtakes_and_withdraws_sound() -> None:
     async with serving() as server:
         caller, session = await server.start()
         for _ in range(10):
-            session.line.send(PlayAudio(pcm=b"\x01\x00" * 480))
+            session.line.send(PlayAudio(pcm=b"\x01\x00" * 4800))  # more than is written at once
         session.line.send(ClearPlayback())
         session.line.send(PlayAudio(pcm=b"\x02\x00" * 480))
         assert await caller.receive_json() == {"type": "clear"}

@@ -1,9 +1,10 @@
 """Carries calls between aiohttp websockets and sessions.
 
 One connection is one call and one task group: `read` takes the caller's messages and never waits
-for a write, `write` empties the outbox, `talk` holds the session and passes on its events. Whatever
-happens first (the caller leaves, the session ends, a rule is broken, the server stops) resolves
-one future with an `Ending`, and one piece of code winds the call up from there.
+for a write, `write` empties the outbox of what could not be written at once, `talk` holds the
+session and passes on its events. Whatever happens first (the caller leaves, the session ends, a
+rule is broken, the server stops) resolves one future with an `Ending`, and one piece of code winds
+the call up from there.
 
 The caller's sound that comes between `start` and `started` is dropped: nobody listens yet. When the
 caller does not read, at most `Limits.outbox_audio_seconds` of sound and `Limits.outbox_messages`
@@ -48,7 +49,7 @@ from beluga_voice.events import (
     PlayAudio,
     SessionId,
 )
-from beluga_voice.interfaces import Line, LineOptions
+from beluga_voice.interfaces import Line, LineOptions, WireMessage
 from beluga_voice.session.happening import Happening
 from beluga_voice.session.jsonform import encode
 
@@ -61,6 +62,9 @@ _log = logging.getLogger(__name__)
 
 # A small buffer in the transport keeps sound in the outbox, where it can still be withdrawn.
 _TRANSPORT_BYTES = 8 * 1024
+_ROOM_BYTES = _TRANSPORT_BYTES // 2
+"""What is in the transport already, and what is added, when nobody need wait: text may take more
+bytes than it has characters, and each message has a header."""
 
 
 class Session(Protocol):
@@ -179,7 +183,7 @@ class WebSocketCarrier:
         transport = request.transport
         if transport is not None:
             transport.set_write_buffer_limits(high=_TRANSPORT_BYTES)
-        call = _Call(websocket, self._make_session, limits)
+        call = _Call(websocket, transport, self._make_session, limits)
         if refusal := self._refusal():
             call.end(_refused(refusal))
         self._calls.add(call)
@@ -233,11 +237,13 @@ class _Call:
     def __init__(
         self,
         websocket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
         make_session: Callable[[Line], Session],
         limits: Limits,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._websocket = websocket
+        self._transport = transport
         self._make_session = make_session
         self._limits = limits
         self._protocol = WireProtocol(limits, now=self._loop.time())
@@ -249,6 +255,7 @@ class _Call:
             max_messages=limits.outbox_messages,
             max_audio_bytes=0,
             on_overflow=self._overflow,
+            write_now=self._write_now,
         )
 
     @property
@@ -355,6 +362,27 @@ class _Call:
         except (ClientConnectionResetError, ConnectionError):
             self._outbox.finish()
             self.end(_gone(None))
+
+    def _write_now(self, message: WireMessage) -> bool:
+        """Write it if the transport has room, so that nothing waits: no task need be woken."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() + len(message) > _ROOM_BYTES:
+            return False
+        if isinstance(message, str):
+            writing = self._websocket.send_str(message)
+        else:
+            writing = self._websocket.send_bytes(message)
+        try:
+            # A coroutine that does not wait is over with the first step.
+            writing.send(None)
+        except StopIteration:
+            return True
+        except (ClientConnectionResetError, ConnectionError):
+            return False  # the task that writes finds out, and ends the call
+        writing.close()  # it was written, and only wanted to wait for the transport
+        return True
 
     async def _talk(self) -> None:
         options = await self._asked
