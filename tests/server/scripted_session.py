@@ -86,20 +86,28 @@ class Server:
     )
 
     async def open(
-        self, *, headers: dict[str, str] | None = None, protocols: tuple[str, ...] = ()
+        self,
+        *,
+        headers: dict[str, str] | None = None,
+        protocols: tuple[str, ...] = (),
+        autoping: bool = True,
     ) -> aiohttp.ClientWebSocketResponse:
         """A websocket that has said nothing yet."""
         caller = await self.http.ws_connect(
-            f"{self.url}/ws", headers=headers, protocols=protocols, max_msg_size=0
+            f"{self.url}/ws",
+            headers=headers,
+            protocols=protocols,
+            autoping=autoping,
+            max_msg_size=0,
         )
         self.callers.append(caller)
         return caller
 
     async def start(
-        self, *, input_rate: int = 16000, output_rate: int = 24000
+        self, *, input_rate: int = 16000, output_rate: int = 24000, autoping: bool = True
     ) -> tuple[aiohttp.ClientWebSocketResponse, ScriptedSession]:
         """A websocket in a call, and the session at the other end."""
-        caller = await self.open()
+        caller = await self.open(autoping=autoping)
         await caller.send_json(
             {
                 "type": "start",

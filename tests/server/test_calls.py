@@ -357,6 +357,22 @@ async def test_pings_are_answered() -> None:
         assert (answer.type, answer.data) == (WSMsgType.PONG, b"are you there")
 
 
+@on_each_loop
+async def test_a_caller_who_gives_no_sign_of_life_is_let_go() -> None:
+    """Who answers pings keeps the call; who sends nothing and leaves one unanswered loses it."""
+    async with serving(limits=Limits(heartbeat_seconds=0.2, close_seconds=0.1)) as server:
+        caller, session = await server.start(autoping=False)
+        for _ in range(3):
+            asked = await caller.receive()
+            assert asked.type is WSMsgType.PING
+            await caller.pong(asked.data)
+        assert not session.is_closed.is_set()
+        assert (await caller.receive()).type is WSMsgType.PING
+        await session.is_closed.wait()
+        gone = await session.received.get()
+        assert gone == CallClosed(reason="caller left")
+
+
 async def answer_of_a_broken_server(failure: Exception) -> tuple[list[Any], int | None]:
     def make_session(line: Line) -> ScriptedSession:
         raise failure

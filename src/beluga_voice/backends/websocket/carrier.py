@@ -24,7 +24,7 @@ from typing import Protocol, Self, assert_never, cast
 
 from msgspec.structs import replace
 
-from beluga_voice.backends.websocket.outbox import Outbox, Pong
+from beluga_voice.backends.websocket.outbox import Outbox, Ping, Pong
 from beluga_voice.backends.websocket.protocol import (
     SAMPLE_BYTES,
     SUBPROTOCOL,
@@ -41,6 +41,7 @@ from beluga_voice.events import (
     AgentResponseAudio,
     CallClosed,
     CallCommand,
+    CallerAudio,
     CallEvent,
     ClearPlayback,
     FunctionAnswered,
@@ -172,7 +173,6 @@ class WebSocketCarrier:
             # One byte more, because aiohttp refuses a message that is exactly as long as its cap.
             max_msg_size=limits.max_message_bytes + 1,
             timeout=limits.close_seconds,
-            heartbeat=limits.heartbeat_seconds,
             autoclose=False,
             autoping=False,
             compress=False,
@@ -251,6 +251,9 @@ class _Call:
         self._over: asyncio.Future[Ending] = self._loop.create_future()
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._alive_at = self._loop.time()
+        """When there was a ping or a pong last; the protocol knows of all else."""
         self._outbox = Outbox(
             max_messages=limits.outbox_messages,
             max_audio_bytes=0,
@@ -271,6 +274,7 @@ class _Call:
     async def run(self) -> Ending:
         """Carry the call until it is over, and leave nothing behind but the open socket."""
         self._check_patience()
+        self._check_life()
         try:
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(self._write(), name="websocket write")
@@ -281,8 +285,9 @@ class _Call:
                 reading.cancel()
                 await self._flush(writing, ending)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._heartbeat):
+                if timer is not None:
+                    timer.cancel()
         return ending
 
     def _check_patience(self) -> None:
@@ -292,6 +297,23 @@ class _Call:
             self.end(_refused(refusal))
         else:
             self._timer = self._loop.call_at(self._protocol.deadline(), self._check_patience)
+
+    def _check_life(self) -> None:
+        """Ping a caller who says nothing, and end the call of one who does not answer that.
+
+        Done here, because aiohttp's own heartbeat takes a callback for each message that comes.
+        """
+        heartbeat, now = self._limits.heartbeat_seconds, self._loop.time()
+        alive_at = max(self._alive_at, self._protocol.heard_at)
+        due = alive_at + heartbeat
+        if now >= due:
+            last = due + heartbeat / 2
+            if now >= last:
+                self.end(_gone(None))
+                return
+            self._outbox.put_ping()
+            due = last
+        self._heartbeat = self._loop.call_at(due, self._check_life)
 
     def _overflow(self) -> None:
         self.end(
@@ -324,15 +346,20 @@ class _Call:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     self._take(message.data)
                 case WSMsgType.PING:
+                    self._alive_at = self._loop.time()
                     self._outbox.put_pong(message.data)
                 case WSMsgType.PONG:
-                    pass
+                    self._alive_at = self._loop.time()
                 case _:
                     self.end(_gone(message.data))
                     return
 
     def _take(self, data: str | bytes) -> None:
         received = self._protocol.receive(data, now=self._loop.time())
+        if type(received) is CallerAudio:  # nearly all are
+            if self._session is not None and not self._over.done():
+                self._session.receive(received)
+            return
         match received:
             case Refusal(is_fatal=True):
                 self.end(_refused(received))
@@ -359,6 +386,8 @@ class _Call:
                         await self._websocket.send_bytes(item)
                     case Pong():
                         await self._websocket.pong(item.payload)
+                    case Ping():
+                        await self._websocket.ping()
         except (ClientConnectionResetError, ConnectionError):
             self._outbox.finish()
             self.end(_gone(None))

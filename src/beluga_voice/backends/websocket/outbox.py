@@ -23,6 +23,11 @@ class Pong:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Asks the caller's side for a sign of life."""
+
+
 class Outbox:
     """A bounded queue with one reader; sound can be withdrawn from it.
 
@@ -41,7 +46,7 @@ class Outbox:
         self._max_audio_bytes = max_audio_bytes
         self._on_overflow = on_overflow
         self._write_now = write_now
-        self._waiting: deque[WireMessage | Pong] = deque()
+        self._waiting: deque[WireMessage | Ping | Pong] = deque()
         self._audio_bytes = 0
         self._is_finished = False
         self._has_news = asyncio.Event()
@@ -73,6 +78,10 @@ class Outbox:
         """Answer a ping in its turn; ignored after the end."""
         self._put(Pong(payload=payload))
 
+    def put_ping(self) -> None:
+        """Ask for a sign of life; ignored after the end."""
+        self._put(Ping())
+
     def clear(self) -> None:
         """Withdraw all sound, and tell the caller to fall silent before anything else."""
         if self._is_finished:
@@ -87,7 +96,7 @@ class Outbox:
         self._is_finished = True
         self._has_news.set()
 
-    async def get(self) -> WireMessage | Pong | None:
+    async def get(self) -> WireMessage | Ping | Pong | None:
         """The next message, or `None` at the end. Safe to cancel."""
         while not self._waiting:
             if self._is_finished:
@@ -103,7 +112,7 @@ class Outbox:
         if self._waiting or self._is_finished or not self._write_now(message):
             self._put(message)
 
-    def _put(self, item: WireMessage | Pong) -> None:
+    def _put(self, item: WireMessage | Ping | Pong) -> None:
         if self._is_finished:
             return
         self._waiting.append(item)
