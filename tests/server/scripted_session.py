@@ -18,6 +18,7 @@ import aiohttp
 
 from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.events import (
+    AgentResponseAudio,
     CallClosed,
     CallEvent,
     SessionEnded,
@@ -66,10 +67,11 @@ class ScriptedSession:
         self.tell(SessionEnded(reason="hung_up"))
         self._told.put_nowait(None)
 
-    async def events(self) -> AsyncIterator[Happening]:
+    async def events(self, *, with_audio: bool) -> AsyncIterator[Happening]:
         """What was told, to the end."""
         while (happening := await self._told.get()) is not None:
-            yield happening
+            if with_audio or not isinstance(happening.event, AgentResponseAudio):
+                yield happening
 
 
 @dataclass

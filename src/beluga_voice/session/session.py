@@ -217,6 +217,8 @@ class Session:
         self._kept_limit = int(KEPT_INPUT_SECONDS * rates.input_rate)
         self._link: S2sLink | None = None
         self._readers: list[Feed[Happening]] = []
+        self._listeners: list[Feed[Happening]] = []
+        """Those of the readers who are told of sound, too."""
         self._unread: list[Happening] | None = []
         self._sequence = 0
         self._meter = Meter()
@@ -396,10 +398,11 @@ class Session:
         )
         self._step(Update(instructions=instructions, tools=specs, voice=voice))
 
-    def events(self) -> AsyncIterator[Happening]:
+    def events(self, *, with_audio: bool = True) -> AsyncIterator[Happening]:
         """What happens from now on, up to and including `SessionEnded`.
 
-        The first reader also gets what happened before it came, unless that was long ago.
+        The first reader also gets what happened before it came, unless that was long ago. Who does
+        not want the agent's sound, which is most of what happens, spares the work of telling it.
         """
         feed: Feed[Happening] = Feed()
         if self._unread is not None:
@@ -409,6 +412,8 @@ class Session:
         if self._engine.is_over:
             feed.close()
         self._readers.append(feed)
+        if with_audio:
+            self._listeners.append(feed)
         return self._read(feed)
 
     async def _read(self, feed: Feed[Happening]) -> AsyncIterator[Happening]:
@@ -417,8 +422,9 @@ class Session:
             async for happening in feed:
                 yield happening
         finally:
-            if feed in self._readers:
-                self._readers.remove(feed)
+            for readers in (self._readers, self._listeners):
+                if feed in readers:
+                    readers.remove(feed)
 
     def watch(self, observer: Observer) -> None:
         """Tell an observer about everything from now on."""
@@ -718,7 +724,7 @@ class Session:
     ) -> None:
         """The speaker handed sound to the line."""
         self._engine.sent(response_id, samples, until, now)
-        if self._readers or self._observers:
+        if self._listeners or self._observers:
             self._perform()
             self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
 
@@ -737,8 +743,12 @@ class Session:
             self._unread.append(happening)
             if len(self._unread) >= UNREAD_AT_FIRST:
                 self._unread = None  # nobody reads: spare the memory, and the work
-        for reader in self._readers:
-            if reader.waiting < UNREAD_EVENTS or not isinstance(event, AgentResponseAudio):
+        if type(event) is AgentResponseAudio:
+            for reader in self._listeners:
+                if reader.waiting < UNREAD_EVENTS:
+                    reader.put(happening)
+        else:
+            for reader in self._readers:
                 reader.put(happening)
         for observer in self._observers:
             try:

@@ -38,7 +38,6 @@ from beluga_voice.backends.websocket.protocol import (
 )
 from beluga_voice.errors import BelugaError, CallEnded, MissingExtra
 from beluga_voice.events import (
-    AgentResponseAudio,
     CallClosed,
     CallCommand,
     CallerAudio,
@@ -71,7 +70,8 @@ bytes than it has characters, and each message has a header."""
 class Session(Protocol):
     """What the carrier needs of a session: an async context manager that takes and tells events.
 
-    `receive` never waits. `events` subscribes and ends after `SessionEnded`.
+    `receive` never waits. `events` subscribes, with or without the agent's sound, and ends after
+    `SessionEnded`.
     """
 
     @property
@@ -79,7 +79,7 @@ class Session(Protocol):
 
     def receive(self, event: CallEvent, /) -> None: ...
 
-    def events(self) -> AsyncIterator[Happening]: ...
+    def events(self, *, with_audio: bool) -> AsyncIterator[Happening]: ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -420,9 +420,8 @@ class _Call:
             async with self._make_session(line) as session:
                 self._session = session
                 self._outbox.put_text(started(session.id, options))
-                async for happening in session.events():
-                    if not isinstance(happening.event, AgentResponseAudio):
-                        self._outbox.put_text(event(encode(_public(happening), with_audio=False)))
+                async for happening in session.events(with_audio=False):
+                    self._outbox.put_text(event(encode(_public(happening), with_audio=False)))
             self.end(Ending(code=WSCloseCode.OK, reason="ended"))
         except BelugaError as failure:
             _log.warning("a session failed: %s", failure.code)
