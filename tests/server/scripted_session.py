@@ -18,6 +18,7 @@ import aiohttp
 
 from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.events import (
+    AgentResponseAudio,
     CallClosed,
     CallEvent,
     SessionEnded,
@@ -66,10 +67,11 @@ class ScriptedSession:
         self.tell(SessionEnded(reason="hung_up"))
         self._told.put_nowait(None)
 
-    async def events(self) -> AsyncIterator[Happening]:
+    async def events(self, *, with_audio: bool) -> AsyncIterator[Happening]:
         """What was told, to the end."""
         while (happening := await self._told.get()) is not None:
-            yield happening
+            if with_audio or not isinstance(happening.event, AgentResponseAudio):
+                yield happening
 
 
 @dataclass
@@ -86,20 +88,28 @@ class Server:
     )
 
     async def open(
-        self, *, headers: dict[str, str] | None = None, protocols: tuple[str, ...] = ()
+        self,
+        *,
+        headers: dict[str, str] | None = None,
+        protocols: tuple[str, ...] = (),
+        autoping: bool = True,
     ) -> aiohttp.ClientWebSocketResponse:
         """A websocket that has said nothing yet."""
         caller = await self.http.ws_connect(
-            f"{self.url}/ws", headers=headers, protocols=protocols, max_msg_size=0
+            f"{self.url}/ws",
+            headers=headers,
+            protocols=protocols,
+            autoping=autoping,
+            max_msg_size=0,
         )
         self.callers.append(caller)
         return caller
 
     async def start(
-        self, *, input_rate: int = 16000, output_rate: int = 24000
+        self, *, input_rate: int = 16000, output_rate: int = 24000, autoping: bool = True
     ) -> tuple[aiohttp.ClientWebSocketResponse, ScriptedSession]:
         """A websocket in a call, and the session at the other end."""
-        caller = await self.open()
+        caller = await self.open(autoping=autoping)
         await caller.send_json(
             {
                 "type": "start",

@@ -133,7 +133,7 @@ async def test_clear_overtakes_and_withdraws_sound() -> None:
     async with serving() as server:
         caller, session = await server.start()
         for _ in range(10):
-            session.line.send(PlayAudio(pcm=b"\x01\x00" * 480))
+            session.line.send(PlayAudio(pcm=b"\x01\x00" * 4800))  # more than is written at once
         session.line.send(ClearPlayback())
         session.line.send(PlayAudio(pcm=b"\x02\x00" * 480))
         assert await caller.receive_json() == {"type": "clear"}
@@ -355,6 +355,22 @@ async def test_pings_are_answered() -> None:
         await caller.ping(b"are you there")
         answer = await caller.receive()
         assert (answer.type, answer.data) == (WSMsgType.PONG, b"are you there")
+
+
+@on_each_loop
+async def test_a_caller_who_gives_no_sign_of_life_is_let_go() -> None:
+    """Who answers pings keeps the call; who sends nothing and leaves one unanswered loses it."""
+    async with serving(limits=Limits(heartbeat_seconds=0.2, close_seconds=0.1)) as server:
+        caller, session = await server.start(autoping=False)
+        for _ in range(3):
+            asked = await caller.receive()
+            assert asked.type is WSMsgType.PING
+            await caller.pong(asked.data)
+        assert not session.is_closed.is_set()
+        assert (await caller.receive()).type is WSMsgType.PING
+        await session.is_closed.wait()
+        gone = await session.received.get()
+        assert gone == CallClosed(reason="caller left")
 
 
 async def answer_of_a_broken_server(failure: Exception) -> tuple[list[Any], int | None]:

@@ -53,6 +53,34 @@ async def test_a_clear_withdraws_sound_and_comes_first() -> None:
     assert await emptied(outbox) == [CLEAR, "a", b"78"]
 
 
+@on_loop
+async def test_what_can_be_written_at_once_does_not_wait() -> None:
+    """A message before which nothing waits is written; one that cannot be holds all others back."""
+    written: list[object] = []
+    has_room = True
+
+    def write_now(message: str | bytes) -> bool:
+        if has_room:
+            written.append(message)
+        return has_room
+
+    outbox = Outbox(
+        max_messages=4, max_audio_bytes=100, on_overflow=Overflows(), write_now=write_now
+    )
+    outbox.put_text("a")
+    outbox.put_audio(b"12")
+    outbox.put_audio(b"")
+    has_room = False
+    outbox.put_audio(b"34")
+    has_room = True
+    outbox.put_text("b")
+    assert outbox.audio_bytes == 2
+    assert written == ["a", b"12"]
+    assert await emptied(outbox) == [b"34", "b"]
+    outbox.put_text("c")
+    assert written == ["a", b"12"]
+
+
 def test_sound_is_bounded() -> None:
     """The bound itself is taken; one sample more overflows once, and nothing is taken then."""
     overflows = Overflows()

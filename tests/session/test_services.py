@@ -19,6 +19,7 @@ from beluga_voice.errors import (
     WrongFormat,
 )
 from beluga_voice.events import (
+    AgentResponseAudio,
     AgentResponseEnded,
     BargedIn,
     ErrorCategory,
@@ -42,6 +43,7 @@ from beluga_voice.events import (
     SessionState,
     SpeechStarted,
     SpeechStopped,
+    StateChanged,
     Transcription,
     TurnMeasured,
 )
@@ -855,6 +857,34 @@ def test_who_stops_reading_events_is_forgotten():
             await events.aclose()
             await on.caller.say("hello")
             await asyncio.sleep(4)
-            return on.session._readers
+            return on.session._readers, on.session._listeners
 
-    assert play(scene) == []
+    assert play(scene) == ([], [])
+
+
+def test_who_wants_no_sound_is_told_all_else():
+    """A reader without sound gets each event of one with sound, but for the sound."""
+
+    async def scene():
+        async with stage() as on:
+            told = [[], []]
+
+            async def read(with_audio):
+                async for happening in on.session.events(with_audio=with_audio):
+                    told[with_audio].append(happening.event)
+
+            readers = [asyncio.create_task(read(with_audio)) for with_audio in (True, False)]
+            await asyncio.sleep(0)
+            await on.caller.say("hello")
+            await asyncio.sleep(4)
+            await on.session.close()
+            await asyncio.gather(*readers)
+            return told
+
+    without, everything = play(scene)
+    others = [event for event in everything if not isinstance(event, AgentResponseAudio)]
+    assert len(others) < len(everything)
+    # The first reader is also told of what was before.
+    assert others[-len(without) :] == without
+    assert isinstance(without[0], StateChanged)
+    assert isinstance(without[-1], SessionEnded)

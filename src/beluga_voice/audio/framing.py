@@ -19,7 +19,7 @@ class Framer:
             raise Misuse(f"padding is {len(padding)} bytes; give exactly one byte of silence")
         self.frame_bytes = frame_bytes
         self.padding = padding
-        self._held = bytearray()
+        self._held = b""
         self._position = 0
 
     @property
@@ -35,25 +35,21 @@ class Framer:
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that `data` completes, perhaps none."""
         size = self.frame_bytes
-        if not self._held and len(data) == size:
+        if self._held:
+            data = self._held + data
+        length = len(data)
+        if length < size:
+            self._held = bytes(data)
+            return []
+        if length == size:
             # What a peer with our own frame length sends all the time: nothing is copied.
+            self._held = b""
             self._position += 1
             return [data]
-        # Whole frames are sliced straight from the caller's bytes; only the ends are copied twice.
-        start = 0
-        frames: list[bytes] = []
-        if self._held:
-            start = min(size - len(self._held), len(data))
-            self._held += data[:start]
-            if len(self._held) < size:
-                return []
-            frames.append(bytes(self._held))
-            self._held.clear()
-        end = len(data) - (len(data) - start) % size
-        frames.extend(data[at : at + size] for at in range(start, end, size))
-        self._held += data[end:]
-        self._position += len(frames)
-        return frames
+        end = length - length % size
+        self._held = data[end:]
+        self._position += end // size
+        return [data[at : at + size] for at in range(0, end, size)]
 
     def flush(self, *, pad: bool = True) -> bytes:
         """The unfinished last frame, padded to full length unless `pad` is false.
@@ -63,8 +59,7 @@ class Framer:
         """
         if not self._held:
             return b""
-        rest = bytes(self._held)
-        self._held.clear()
+        rest, self._held = self._held, b""
         if not pad:
             return rest
         self._position += 1
@@ -72,4 +67,4 @@ class Framer:
 
     def clear(self) -> None:
         """Forget what is held, as when the person interrupts."""
-        self._held.clear()
+        self._held = b""

@@ -8,8 +8,10 @@ passes, the ladder goes up one rung and sets it again, until something is heard.
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from beluga_voice.engine.table import Label
 
-class Due(Enum):
+
+class Due(Label):
     """The slots."""
 
     END_OF_TURN = auto()
@@ -50,35 +52,31 @@ class DeadAirSettings:
 class Deadlines:
     """The slots and their times, in seconds of the clock that the engine is given."""
 
-    __slots__ = ("_next", "_times")
+    __slots__ = ("_times", "next")
 
     def __init__(self) -> None:
         self._times: dict[Due, float] = {}
-        self._next: float | None = None
-
-    @property
-    def next(self) -> float | None:
+        self.next: float | None = None
         """The earliest time of all slots."""
-        return self._next
 
     def set(self, due: Due, at: float) -> None:
         """It is due at that time."""
         self._times[due] = at
-        self._next = min(self._times.values())
+        self.next = min(self._times.values())
 
     def clear(self, due: Due) -> None:
         """It is not due any more."""
         if self._times.pop(due, None) is not None:
-            self._next = min(self._times.values(), default=None)
+            self.next = min(self._times.values(), default=None)
 
     def clear_all(self) -> None:
         """Nothing is due."""
         self._times.clear()
-        self._next = None
+        self.next = None
 
     def expired(self, now: float) -> Due | None:
         """Take out the earliest slot that is due by `now`."""
-        if self._next is None or self._next > now:
+        if self.next is None or self.next > now:
             return None
         due = min(self._times, key=self._times.__getitem__)
         self.clear(due)

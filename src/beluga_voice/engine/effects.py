@@ -1,6 +1,6 @@
 """What the engine wants done: the orders below, and a session event to tell the application."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from beluga_voice.events import (
     EndReason,
@@ -12,39 +12,33 @@ from beluga_voice.events import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connect:
+class Connect(Struct, frozen=True, kw_only=True):
     """Open a link to the service, which should know `history`."""
 
     history: tuple[HistoryItem, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
+class Send(Struct, frozen=True, kw_only=True):
     """Give the service a command."""
 
     command: S2sCommand
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
+class Finish(Struct, frozen=True, kw_only=True):
     """No more sound of this response follows what was queued."""
 
     response_id: ResponseId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Silence:
+class Silence(Struct, frozen=True, kw_only=True):
     """Empty the playout and the person's line, now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tone:
+class Tone(Struct, frozen=True, kw_only=True):
     """Let the person hear a short tone: the line lives."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forward:
+class Forward(Struct, frozen=True, kw_only=True):
     """Begin or stop giving the person's sound to the service.
 
     Beginning includes the sound from shortly before, that the ears kept.
@@ -53,8 +47,7 @@ class Forward:
     is_on: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forget:
+class Forget(Struct, frozen=True, kw_only=True):
     """The service has the words of the utterance: its sound need not be kept any longer.
 
     If the person speaks again already, the sound of that turn is kept.
@@ -63,13 +56,11 @@ class Forget:
     but_the_open_turn: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
+class Replay(Struct, frozen=True, kw_only=True):
     """Give the service the sound that was kept since the utterance began."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTool:
+class RunTool(Struct, frozen=True, kw_only=True):
     """Run a tool."""
 
     call_id: ToolCallId
@@ -77,15 +68,13 @@ class RunTool:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopTool:
+class StopTool(Struct, frozen=True, kw_only=True):
     """Cancel a running tool."""
 
     call_id: ToolCallId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """End the session."""
 
     reason: EndReason

@@ -178,7 +178,7 @@ class Engine:
 
     def receive(self, event: Happened, now: float) -> None:
         """Take what happened. After the end, everything is ignored."""
-        if self.is_over:
+        if self._supervision.is_over:
             return
         exchange = self._exchange
         match event:

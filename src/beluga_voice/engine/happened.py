@@ -1,6 +1,6 @@
 """Everything that can happen to a conversation: what the engine takes."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from beluga_voice.engine.voice import VoiceStarted, VoiceStopped
 from beluga_voice.errors import BelugaError
@@ -18,20 +18,17 @@ from beluga_voice.events import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOpened:
+class LinkOpened(Struct, frozen=True, kw_only=True):
     """The driver connected to the service."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkFailed:
+class LinkFailed(Struct, frozen=True, kw_only=True):
     """The driver could not connect."""
 
     error: BelugaError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFinished:
+class ToolFinished(Struct, frozen=True, kw_only=True):
     """A tool gave its result."""
 
     call_id: ToolCallId
@@ -39,8 +36,7 @@ class ToolFinished:
     is_error: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
+class Close(Struct, frozen=True, kw_only=True):
     """The application ends the session."""
 
     reason: EndReason = "closed"

@@ -18,7 +18,7 @@ from beluga_voice.events import (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Place:
     item: HistoryItem | None
     utterance_id: UtteranceId | None = None
@@ -28,10 +28,11 @@ class _Place:
 class History:
     """The conversation, oldest first; at most `limit` items are kept."""
 
-    __slots__ = ("_limit", "_places")
+    __slots__ = ("_limit", "_places", "_utterances")
 
     def __init__(self, items: tuple[HistoryItem, ...] = (), *, limit: int = 200) -> None:
         self._places = [_Place(item) for item in items]
+        self._utterances: dict[UtteranceId, _Place] = {}
         self._limit = limit
 
     @property
@@ -49,18 +50,17 @@ class History:
 
     def commit(self, utterance_id: UtteranceId) -> None:
         """Keep a place for an utterance."""
-        if not any(place.utterance_id == utterance_id for place in reversed(self._places)):
-            self._places.append(_Place(None, utterance_id=utterance_id))
+        if utterance_id not in self._utterances:
+            place = self._utterances[utterance_id] = _Place(None, utterance_id=utterance_id)
+            self._places.append(place)
 
     def transcribe(self, utterance_id: UtteranceId, text: str) -> None:
         """Fill in the words of an utterance; none leave no trace."""
         self.commit(utterance_id)
-        for place in self._places:
-            if place.utterance_id == utterance_id:
-                place.item = Message(role=Role.USER, text=text) if text else None
-                if not text:
-                    self._places.remove(place)
-                break
+        if text:
+            self._utterances[utterance_id].item = Message(role=Role.USER, text=text)
+        else:
+            self._places.remove(self._utterances.pop(utterance_id))
         self._trim()
 
     def say(self, text: str) -> None:
@@ -74,7 +74,7 @@ class History:
 
     def settle(self, response_id: ResponseId, heard_text: str, *, is_cut: bool) -> None:
         """Fill in what was heard of a response; nothing leaves no trace."""
-        for place in self._places:
+        for place in reversed(self._places):
             if place.response_id == response_id:
                 if heard_text:
                     place.item = Message(role=Role.AGENT, text=heard_text, is_cut=is_cut)
@@ -99,6 +99,8 @@ class History:
     def _trim(self) -> None:
         while len(self._places) > self._limit:
             dropped = self._places.pop(0)
+            if dropped.utterance_id is not None:
+                self._utterances.pop(dropped.utterance_id, None)
             if isinstance(dropped.item, ToolUse):
                 call_id = dropped.item.call_id
                 self._places = [

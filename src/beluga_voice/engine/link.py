@@ -6,9 +6,9 @@ that was up resets the count.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 
-from beluga_voice.engine.table import Machine
+from beluga_voice.engine.table import Label, Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class ReconnectSettings:
             return self.max_delay_ms
 
 
-class Connection(Enum):
+class Connection(Label):
     """The states."""
 
     DOWN = auto()
@@ -38,7 +38,7 @@ class Connection(Enum):
     CLOSED = auto()
 
 
-class ConnectionInput(Enum):
+class ConnectionInput(Label):
     """The inputs."""
 
     CONNECT = auto()

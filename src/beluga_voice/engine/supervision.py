@@ -10,7 +10,7 @@ from beluga_voice.engine.deadlines import Due
 from beluga_voice.engine.effects import Connect, End, Silence, StopTool
 from beluga_voice.engine.exchange import Exchange
 from beluga_voice.engine.history import History
-from beluga_voice.engine.link import Connection, ConnectionInput, ReconnectSettings, connection
+from beluga_voice.engine.link import ConnectionInput, ReconnectSettings, connection
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.responses import Responses
 from beluga_voice.engine.tools import Tools
@@ -64,11 +64,8 @@ class Supervision:
         self._was_up = False
         self.state = SessionState.CONNECTING
         """What the session is doing."""
-
-    @property
-    def is_over(self) -> bool:
+        self.is_over = False
         """Whether the session has ended."""
-        return self._machine.state is Connection.CLOSED
 
     def connect(self, exchange: Exchange) -> None:
         """Have a link opened."""
@@ -122,6 +119,7 @@ class Supervision:
         if self._responses.cut(now) is None:
             self._outlet.do(Silence())
         self._machine.take(ConnectionInput.CLOSE)
+        self.is_over = True
         self._outlet.is_up = self._outlet.is_connecting = False
         self._outlet.deadlines.clear_all()
         self._stop_tools()

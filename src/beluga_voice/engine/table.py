@@ -6,6 +6,12 @@ from enum import Enum
 from beluga_voice.errors import IllegalTransition
 
 
+class Label(Enum):
+    """What a table is looked up by: found by identity, where an `Enum` asks for its name."""
+
+    __hash__ = object.__hash__
+
+
 class Machine[State: Enum, Input: Enum]:
     """A state, and a table of where each input leads from it.
 

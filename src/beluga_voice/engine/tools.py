@@ -6,13 +6,13 @@ withdrawn is answered exactly once, also when the tool fails.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 
-from beluga_voice.engine.table import Machine
+from beluga_voice.engine.table import Label, Machine
 from beluga_voice.events import ToolCallId
 
 
-class Call(Enum):
+class Call(Label):
     """The states."""
 
     RUNNING = auto()
@@ -20,7 +20,7 @@ class Call(Enum):
     WITHDRAWN = auto()
 
 
-class CallInput(Enum):
+class CallInput(Label):
     """The inputs."""
 
     RESULT = auto()

@@ -13,9 +13,9 @@ Who says that a turn is over (`OVER`) is either our own timer or the service; th
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 
-from beluga_voice.engine.table import Machine
+from beluga_voice.engine.table import Label, Machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class TurnSettings:
     """If the line brings no sound for so long while the person speaks, the voice has stopped."""
 
 
-class Floor(Enum):
+class Floor(Label):
     """The states."""
 
     QUIET = auto()
@@ -42,7 +42,7 @@ class Floor(Enum):
     OVERLAP = auto()
 
 
-class Turn(Enum):
+class Turn(Label):
     """The inputs."""
 
     VOICE = auto()

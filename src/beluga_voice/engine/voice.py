@@ -8,6 +8,8 @@ it says does not depend on how punctually the frames come.
 
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from beluga_voice.audio.formats import to_milliseconds, to_samples
 
 
@@ -26,15 +28,13 @@ class VoiceSettings:
     """Sound from before the start of voice that belongs to the utterance."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceStarted:
+class VoiceStarted(Struct, frozen=True, kw_only=True):
     """Somebody speaks, and has for `ago_ms`."""
 
     ago_ms: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceStopped:
+class VoiceStopped(Struct, frozen=True, kw_only=True):
     """Nobody speaks, and has not for `ago_ms`."""
 
     ago_ms: float

@@ -1,12 +1,11 @@
 """An event, and when it happened."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from beluga_voice.events import SessionEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class Happening(Struct, frozen=True, kw_only=True):
     """A `SessionEvent` with its place in the session.
 
     `at` is in seconds since the session began; `sequence` counts from 0 without a gap.

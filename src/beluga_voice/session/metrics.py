@@ -18,7 +18,7 @@ from beluga_voice.events import (
 KEPT = 1000
 """Latencies that are kept; older ones are forgotten."""
 
-_COUNTED = frozenset(
+COUNTED = frozenset(
     (
         AgentResponseEnded,
         BargedIn,
@@ -70,9 +70,7 @@ class Meter:
         self.lost_input_ms = 0.0
 
     def count(self, event: SessionEvent) -> None:
-        """Take one event."""
-        if type(event) not in _COUNTED:
-            return
+        """Take one event; those of a kind that is not in `COUNTED` change nothing."""
         match event:
             case Transcription(is_final=True, text=text) if text:
                 self._utterances += 1

@@ -16,7 +16,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import Self, cast, get_args
+from typing import Self, get_args
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.engine.effects import (
@@ -101,7 +101,7 @@ from beluga_voice.session.ears import Ears
 from beluga_voice.session.happening import Happening
 from beluga_voice.session.keeper import Keeper
 from beluga_voice.session.line import GuardedLine, NoLine
-from beluga_voice.session.metrics import Meter, SessionMetrics
+from beluga_voice.session.metrics import COUNTED, Meter, SessionMetrics
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
 from beluga_voice.session.tools import run_tool, tools_of
 from beluga_voice.support import owner_of, refuse_unsupported
@@ -216,6 +216,8 @@ class Session:
         self._kept_limit = int(KEPT_INPUT_SECONDS * rates.input_rate)
         self._link: S2sLink | None = None
         self._readers: list[Feed[Happening]] = []
+        self._listeners: list[Feed[Happening]] = []
+        """Those of the readers who are told of sound, too."""
         self._unread: list[Happening] | None = []
         self._sequence = 0
         self._meter = Meter()
@@ -317,8 +319,10 @@ class Session:
 
         Raises `WrongFormat` for half a sample. After the end, nothing happens.
         """
-        self._entered()
-        if self._engine.is_over or not pcm:
+        engine = self._engine
+        if self._group is None:
+            self._entered()
+        if engine.is_over or not pcm:
             return
         if len(pcm) & 1:
             raise WrongFormat(
@@ -326,7 +330,7 @@ class Session:
             )
         ears = self._ears
         pcm = ears.reduce(pcm)
-        self._engine.heard_line(self._loop.time())
+        engine.heard_line(self._loop.time())
         if self._is_continuous:
             self._give(pcm)
         if self._is_forwarding:
@@ -337,7 +341,7 @@ class Session:
             ears.remember(pcm)
         for change in ears.hear(pcm):
             self._step(change)
-        if self._engine.floor is Floor.OVERLAP and ears.hears_voice:
+        if ears.hears_voice and engine.floor is Floor.OVERLAP:
             self._guarded(self._judge)
 
     def send_text(self, text: str) -> None:
@@ -393,10 +397,11 @@ class Session:
         )
         self._step(Update(instructions=instructions, tools=specs, voice=voice))
 
-    def events(self) -> AsyncIterator[Happening]:
+    def events(self, *, with_audio: bool = True) -> AsyncIterator[Happening]:
         """What happens from now on, up to and including `SessionEnded`.
 
-        The first reader also gets what happened before it came, unless that was long ago.
+        The first reader also gets what happened before it came, unless that was long ago. Who does
+        not want the agent's sound, which is most of what happens, spares the work of telling it.
         """
         feed: Feed[Happening] = Feed()
         if self._unread is not None:
@@ -406,6 +411,8 @@ class Session:
         if self._engine.is_over:
             feed.close()
         self._readers.append(feed)
+        if with_audio:
+            self._listeners.append(feed)
         return self._read(feed)
 
     async def _read(self, feed: Feed[Happening]) -> AsyncIterator[Happening]:
@@ -414,8 +421,9 @@ class Session:
             async for happening in feed:
                 yield happening
         finally:
-            if feed in self._readers:
-                self._readers.remove(feed)
+            for readers in (self._readers, self._listeners):
+                if feed in readers:
+                    readers.remove(feed)
 
     def watch(self, observer: Observer) -> None:
         """Tell an observer about everything from now on."""
@@ -453,32 +461,37 @@ class Session:
 
     def _settle(self) -> None:
         self._is_stepping = True
-        inbox = self._inbox
+        inbox, engine, effects = self._inbox, self._engine, self._engine.effects
         try:
-            self._perform()
-            while inbox:
+            while True:
+                if effects:
+                    self._perform()
+                if not inbox:
+                    break
                 event = inbox.popleft()
                 if type(event) is ResponseAudio:
                     self._play(event)
                 else:
-                    self._engine.receive(event, self._loop.time())
-                self._perform()
+                    engine.receive(event, self._loop.time())
         except Exception as error:
             self._break(error)
         finally:
             self._is_stepping = False
-        if self._engine.deadline != self._timer_at:
-            self._arm()
+        due = engine.deadline
+        # A timer that rings too early does no harm, and most deadlines are put off again and again.
+        if due is not None and (self._timer_at is None or due < self._timer_at):
+            self._arm(due)
 
     def _perform(self) -> None:
         effects = self._engine.effects
         while effects:
-            self._do(effects.popleft())
+            effect = effects.popleft()
+            if type(effect) in EVENTS:  # most are, and there are many
+                self._publish(effect)  # type: ignore[arg-type]  # the check is what EVENTS holds
+            else:
+                self._do(effect)
 
     def _do(self, effect: Effect) -> None:
-        if type(effect) in EVENTS:  # most are, and there are many: one look-up instead of a dozen
-            self._publish(cast(SessionEvent, effect))
-            return
         match effect:
             case Finish():
                 self._speaker.finish(effect.response_id)
@@ -510,13 +523,12 @@ class Session:
             case _:
                 self._publish(effect)
 
-    def _arm(self) -> None:
-        """Wake up when the engine wants to."""
-        due = self._engine.deadline
+    def _arm(self, due: float) -> None:
+        """Wake up at that time."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = due
-        self._timer = None if due is None else self._loop.call_at(due, self._expire, due)
+        self._timer = self._loop.call_at(due, self._expire, due)
 
     def _expire(self, due: float) -> None:
         self._timer = self._timer_at = None
@@ -659,8 +671,9 @@ class Session:
                 return
             self._link = None
             self._link_over.set()
-        elif self._from_service is not None and isinstance(event, ResponseAudio):
-            event = replace(event, pcm=self._from_service.feed(event.pcm))
+        elif self._from_service is not None and type(event) is ResponseAudio:
+            pcm = self._from_service.feed(event.pcm)
+            event = ResponseAudio(response_id=event.response_id, pcm=pcm)
         elif type(event) is ResumptionChanged:
             self._options = replace(self._options, resume=event.handle)
         self._step(event)
@@ -710,12 +723,13 @@ class Session:
     ) -> None:
         """The speaker handed sound to the line."""
         self._engine.sent(response_id, samples, until, now)
-        if self._readers or self._observers:
+        if self._listeners or self._observers:
             self._perform()
             self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
 
     def _publish(self, event: SessionEvent) -> None:
-        self._meter.count(event)
+        if type(event) in COUNTED:
+            self._meter.count(event)
         if self._keeper is not None and isinstance(event, AgentResponseEnded):
             self._keeper.save(self._engine.history)
         sequence = self._sequence
@@ -728,8 +742,12 @@ class Session:
             self._unread.append(happening)
             if len(self._unread) >= UNREAD_AT_FIRST:
                 self._unread = None  # nobody reads: spare the memory, and the work
-        for reader in self._readers:
-            if reader.waiting < UNREAD_EVENTS or not isinstance(event, AgentResponseAudio):
+        if type(event) is AgentResponseAudio:
+            for reader in self._listeners:
+                if reader.waiting < UNREAD_EVENTS:
+                    reader.put(happening)
+        else:
+            for reader in self._readers:
                 reader.put(happening)
         for observer in self._observers:
             try:
@@ -754,6 +772,9 @@ class Session:
     def _finish(self, message: str) -> None:
         """The engine is done: release everything that waits for something."""
         self._speaker.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._timer_at = None
         self._link_over.set()
         if self._keeper is not None:
             self._keeper.save(self._engine.history)

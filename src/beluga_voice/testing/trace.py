@@ -1,7 +1,5 @@
 """What happened, as lines that can be compared."""
 
-import dataclasses
-
 from beluga_voice.events import (
     AgentResponseAudio,
     AgentResponseText,
@@ -53,10 +51,10 @@ class Trace:
 
 def _line(one: Happening) -> str:
     fields: list[str] = []
-    for field in dataclasses.fields(one.event):
-        value = getattr(one.event, field.name)
+    for name in one.event.__struct_fields__:
+        value = getattr(one.event, name)
         shown = f"<{len(value)} bytes>" if isinstance(value, bytes) else repr(value)
-        fields.append(f"{field.name}={shown}")
+        fields.append(f"{name}={shown}")
     return f"{one.at * 1000:.3f} {_NAMES[type(one.event)]} {' '.join(fields)}"
 
 

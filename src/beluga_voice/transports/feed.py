@@ -18,27 +18,23 @@ class Feed[R]:
     lost; a link whose peer can flood it looks at `waiting` and stops reading from the wire.
     """
 
-    __slots__ = ("_closed", "_deliver", "_events", "_wakeup")
+    __slots__ = ("_deliver", "_events", "_wakeup", "is_closed")
 
     def __init__(self) -> None:
         self._events: deque[R] = deque()
         self._deliver: Callable[[R], None] | None = None
         self._wakeup: asyncio.Future[None] | None = None
-        self._closed = False
+        self.is_closed = False
+        """Whether `close` was called."""
 
     @property
     def waiting(self) -> int:
         """How many events nobody has read yet."""
         return len(self._events)
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
     def put(self, event: R) -> None:
         """Give the reader an event; after `close` it is dropped."""
-        if self._closed:
+        if self.is_closed:
             return
         if self._deliver is not None:
             self._deliver(event)
@@ -48,7 +44,7 @@ class Feed[R]:
 
     def close(self) -> None:
         """No event follows; iteration ends after those that wait."""
-        self._closed = True
+        self.is_closed = True
         self._wake()
 
     def attach(self, deliver: Callable[[R], None]) -> None:
@@ -65,7 +61,7 @@ class Feed[R]:
         while True:
             while self._events:
                 yield self._events.popleft()
-            if self._closed:
+            if self.is_closed:
                 return
             self._wakeup = asyncio.get_running_loop().create_future()
             try:

@@ -1,9 +1,10 @@
 """Carries calls between aiohttp websockets and sessions.
 
 One connection is one call and one task group: `read` takes the caller's messages and never waits
-for a write, `write` empties the outbox, `talk` holds the session and passes on its events. Whatever
-happens first (the caller leaves, the session ends, a rule is broken, the server stops) resolves
-one future with an `Ending`, and one piece of code winds the call up from there.
+for a write, `write` empties the outbox of what could not be written at once, `talk` holds the
+session and passes on its events. Whatever happens first (the caller leaves, the session ends, a
+rule is broken, the server stops) resolves one future with an `Ending`, and one piece of code winds
+the call up from there.
 
 The caller's sound that comes between `start` and `started` is dropped: nobody listens yet. When the
 caller does not read, at most `Limits.outbox_audio_seconds` of sound and `Limits.outbox_messages`
@@ -17,11 +18,13 @@ import logging
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, assert_never, cast
 
-from beluga_voice.backends.websocket.outbox import Outbox, Pong
+from msgspec.structs import replace
+
+from beluga_voice.backends.websocket.outbox import Outbox, Ping, Pong
 from beluga_voice.backends.websocket.protocol import (
     SAMPLE_BYTES,
     SUBPROTOCOL,
@@ -35,9 +38,9 @@ from beluga_voice.backends.websocket.protocol import (
 )
 from beluga_voice.errors import BelugaError, CallEnded, MissingExtra
 from beluga_voice.events import (
-    AgentResponseAudio,
     CallClosed,
     CallCommand,
+    CallerAudio,
     CallEvent,
     ClearPlayback,
     FunctionAnswered,
@@ -46,7 +49,7 @@ from beluga_voice.events import (
     PlayAudio,
     SessionId,
 )
-from beluga_voice.interfaces import Line, LineOptions
+from beluga_voice.interfaces import Line, LineOptions, WireMessage
 from beluga_voice.session.happening import Happening
 from beluga_voice.session.jsonform import encode
 
@@ -59,12 +62,16 @@ _log = logging.getLogger(__name__)
 
 # A small buffer in the transport keeps sound in the outbox, where it can still be withdrawn.
 _TRANSPORT_BYTES = 8 * 1024
+_ROOM_BYTES = _TRANSPORT_BYTES // 2
+"""What is in the transport already, and what is added, when nobody need wait: text may take more
+bytes than it has characters, and each message has a header."""
 
 
 class Session(Protocol):
     """What the carrier needs of a session: an async context manager that takes and tells events.
 
-    `receive` never waits. `events` subscribes and ends after `SessionEnded`.
+    `receive` never waits. `events` subscribes, with or without the agent's sound, and ends after
+    `SessionEnded`.
     """
 
     @property
@@ -72,7 +79,7 @@ class Session(Protocol):
 
     def receive(self, event: CallEvent, /) -> None: ...
 
-    def events(self) -> AsyncIterator[Happening]: ...
+    def events(self, *, with_audio: bool) -> AsyncIterator[Happening]: ...
 
     async def __aenter__(self) -> Self: ...
 
@@ -166,7 +173,6 @@ class WebSocketCarrier:
             # One byte more, because aiohttp refuses a message that is exactly as long as its cap.
             max_msg_size=limits.max_message_bytes + 1,
             timeout=limits.close_seconds,
-            heartbeat=limits.heartbeat_seconds,
             autoclose=False,
             autoping=False,
             compress=False,
@@ -177,7 +183,7 @@ class WebSocketCarrier:
         transport = request.transport
         if transport is not None:
             transport.set_write_buffer_limits(high=_TRANSPORT_BYTES)
-        call = _Call(websocket, self._make_session, limits)
+        call = _Call(websocket, transport, self._make_session, limits)
         if refusal := self._refusal():
             call.end(_refused(refusal))
         self._calls.add(call)
@@ -231,11 +237,13 @@ class _Call:
     def __init__(
         self,
         websocket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
         make_session: Callable[[Line], Session],
         limits: Limits,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._websocket = websocket
+        self._transport = transport
         self._make_session = make_session
         self._limits = limits
         self._protocol = WireProtocol(limits, now=self._loop.time())
@@ -243,10 +251,14 @@ class _Call:
         self._over: asyncio.Future[Ending] = self._loop.create_future()
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
+        self._alive_at = self._loop.time()
+        """When there was a ping or a pong last; the protocol knows of all else."""
         self._outbox = Outbox(
             max_messages=limits.outbox_messages,
             max_audio_bytes=0,
             on_overflow=self._overflow,
+            write_now=self._write_now,
         )
 
     @property
@@ -262,6 +274,7 @@ class _Call:
     async def run(self) -> Ending:
         """Carry the call until it is over, and leave nothing behind but the open socket."""
         self._check_patience()
+        self._check_life()
         try:
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(self._write(), name="websocket write")
@@ -272,8 +285,9 @@ class _Call:
                 reading.cancel()
                 await self._flush(writing, ending)
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            for timer in (self._timer, self._heartbeat):
+                if timer is not None:
+                    timer.cancel()
         return ending
 
     def _check_patience(self) -> None:
@@ -283,6 +297,23 @@ class _Call:
             self.end(_refused(refusal))
         else:
             self._timer = self._loop.call_at(self._protocol.deadline(), self._check_patience)
+
+    def _check_life(self) -> None:
+        """Ping a caller who says nothing, and end the call of one who does not answer that.
+
+        Done here, because aiohttp's own heartbeat takes a callback for each message that comes.
+        """
+        heartbeat, now = self._limits.heartbeat_seconds, self._loop.time()
+        alive_at = max(self._alive_at, self._protocol.heard_at)
+        due = alive_at + heartbeat
+        if now >= due:
+            last = due + heartbeat / 2
+            if now >= last:
+                self.end(_gone(None))
+                return
+            self._outbox.put_ping()
+            due = last
+        self._heartbeat = self._loop.call_at(due, self._check_life)
 
     def _overflow(self) -> None:
         self.end(
@@ -315,15 +346,20 @@ class _Call:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
                     self._take(message.data)
                 case WSMsgType.PING:
+                    self._alive_at = self._loop.time()
                     self._outbox.put_pong(message.data)
                 case WSMsgType.PONG:
-                    pass
+                    self._alive_at = self._loop.time()
                 case _:
                     self.end(_gone(message.data))
                     return
 
     def _take(self, data: str | bytes) -> None:
         received = self._protocol.receive(data, now=self._loop.time())
+        if type(received) is CallerAudio:  # nearly all are
+            if self._session is not None and not self._over.done():
+                self._session.receive(received)
+            return
         match received:
             case Refusal(is_fatal=True):
                 self.end(_refused(received))
@@ -350,9 +386,32 @@ class _Call:
                         await self._websocket.send_bytes(item)
                     case Pong():
                         await self._websocket.pong(item.payload)
+                    case Ping():
+                        await self._websocket.ping()
         except (ClientConnectionResetError, ConnectionError):
             self._outbox.finish()
             self.end(_gone(None))
+
+    def _write_now(self, message: WireMessage) -> bool:
+        """Write it if the transport has room, so that nothing waits: no task need be woken."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() + len(message) > _ROOM_BYTES:
+            return False
+        if isinstance(message, str):
+            writing = self._websocket.send_str(message)
+        else:
+            writing = self._websocket.send_bytes(message)
+        try:
+            # A coroutine that does not wait is over with the first step.
+            writing.send(None)
+        except StopIteration:
+            return True
+        except (ClientConnectionResetError, ConnectionError):
+            return False  # the task that writes finds out, and ends the call
+        writing.close()  # it was written, and only wanted to wait for the transport
+        return True
 
     async def _talk(self) -> None:
         options = await self._asked
@@ -361,9 +420,8 @@ class _Call:
             async with self._make_session(line) as session:
                 self._session = session
                 self._outbox.put_text(started(session.id, options))
-                async for happening in session.events():
-                    if not isinstance(happening.event, AgentResponseAudio):
-                        self._outbox.put_text(event(encode(_public(happening), with_audio=False)))
+                async for happening in session.events(with_audio=False):
+                    self._outbox.put_text(event(encode(_public(happening), with_audio=False)))
             self.end(Ending(code=WSCloseCode.OK, reason="ended"))
         except BelugaError as failure:
             _log.warning("a session failed: %s", failure.code)

@@ -2,8 +2,9 @@
 
 Putting never waits. Sound is bounded in bytes, and everything in messages; when either bound is
 passed the outbox overflows once, calls `on_overflow`, and takes nothing more: a caller who does
-not read is cut off rather than served late. `clear` removes all waiting sound in one step and lets
-the clear message overtake everything. Text is never dropped before the end.
+not read is cut off rather than served late. If nothing waits, a message is offered to `write_now`
+and waits only if that cannot write it at once. `clear` removes all waiting sound in one step and
+lets the clear message overtake everything. Text is never dropped before the end.
 """
 
 import asyncio
@@ -22,16 +23,30 @@ class Pong:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Asks the caller's side for a sign of life."""
+
+
 class Outbox:
-    """A bounded queue with one reader; sound can be withdrawn from it."""
+    """A bounded queue with one reader; sound can be withdrawn from it.
+
+    `write_now` says whether it wrote the message; it must not put anything in.
+    """
 
     def __init__(
-        self, *, max_messages: int, max_audio_bytes: int, on_overflow: Callable[[], None]
+        self,
+        *,
+        max_messages: int,
+        max_audio_bytes: int,
+        on_overflow: Callable[[], None],
+        write_now: Callable[[WireMessage], bool] = lambda _: False,
     ) -> None:
         self._max_messages = max_messages
         self._max_audio_bytes = max_audio_bytes
         self._on_overflow = on_overflow
-        self._waiting: deque[WireMessage | Pong] = deque()
+        self._write_now = write_now
+        self._waiting: deque[WireMessage | Ping | Pong] = deque()
         self._audio_bytes = 0
         self._is_finished = False
         self._has_news = asyncio.Event()
@@ -52,16 +67,20 @@ class Outbox:
 
     def put_text(self, text: str) -> None:
         """Add a text message; ignored after the end."""
-        self._put(text)
+        self._write_or_put(text)
 
     def put_audio(self, pcm: bytes) -> None:
         """Add sound; ignored after the end."""
         if pcm:
-            self._put(pcm)
+            self._write_or_put(pcm)
 
     def put_pong(self, payload: bytes) -> None:
         """Answer a ping in its turn; ignored after the end."""
         self._put(Pong(payload=payload))
+
+    def put_ping(self) -> None:
+        """Ask for a sign of life; ignored after the end."""
+        self._put(Ping())
 
     def clear(self) -> None:
         """Withdraw all sound, and tell the caller to fall silent before anything else."""
@@ -77,7 +96,7 @@ class Outbox:
         self._is_finished = True
         self._has_news.set()
 
-    async def get(self) -> WireMessage | Pong | None:
+    async def get(self) -> WireMessage | Ping | Pong | None:
         """The next message, or `None` at the end. Safe to cancel."""
         while not self._waiting:
             if self._is_finished:
@@ -89,7 +108,11 @@ class Outbox:
             self._audio_bytes -= len(item)
         return item
 
-    def _put(self, item: WireMessage | Pong) -> None:
+    def _write_or_put(self, message: WireMessage) -> None:
+        if self._waiting or self._is_finished or not self._write_now(message):
+            self._put(message)
+
+    def _put(self, item: WireMessage | Ping | Pong) -> None:
         if self._is_finished:
             return
         self._waiting.append(item)

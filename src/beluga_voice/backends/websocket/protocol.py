@@ -158,7 +158,8 @@ class WireProtocol:
     def __init__(self, limits: Limits, *, now: float) -> None:
         self._limits = limits
         self._options: LineOptions | None = None
-        self._heard_at = now
+        self.heard_at = now
+        """When a message came last, in seconds of the driver's clock."""
         self._messages = Budget(
             rate=limits.messages_per_second, burst=2 * limits.messages_per_second, now=now
         )
@@ -173,7 +174,7 @@ class WireProtocol:
 
     def receive(self, message: WireMessage, *, now: float) -> LineOptions | CallEvent | Refusal:
         """What one message means: an accepted `start`, something for the session, or a refusal."""
-        self._heard_at = now
+        self.heard_at = now
         if not self._messages.spend(1, now=now):
             return Refusal(
                 code=WireCode.TOO_FAST,
@@ -189,8 +190,8 @@ class WireProtocol:
         """The time at which `expire` has something to say, unless a message comes before."""
         if self._options is None:
             # Only an accepted start lifts this deadline, and any other message is fatal before.
-            return self._heard_at + self._limits.start_seconds
-        return self._heard_at + self._limits.idle_seconds
+            return self.heard_at + self._limits.start_seconds
+        return self.heard_at + self._limits.idle_seconds
 
     def expire(self, *, now: float) -> Refusal | None:
         """The refusal that is due at `now`, if any."""

@@ -165,7 +165,7 @@ class CascadeLink:
         self._stt = stt
         self._agent = agent
         self._tts = tts
-        self._has_word_times = has_word_times
+        self._stage = TextStage.PLANNED if has_word_times else TextStage.SPOKEN
         self._feed: Feed[S2sEvent] = Feed()
         self._loop = asyncio.get_running_loop()
         self._history = [_Said(item) for item in options.history]
@@ -177,7 +177,7 @@ class CascadeLink:
         self._calls = 0
         self._committed: dict[UtteranceId, bool] = {}
         """Utterances whose final transcript is awaited, and whether they want a response."""
-        self._making: dict[ResponseId, _Response] = {}
+        self._making: dict[ResponseId | ContextId, _Response] = {}
         self._spoken: dict[ResponseId, _Said] = {}
         """Where in the history the last responses are, for an interruption after their end."""
 
@@ -375,8 +375,7 @@ class CascadeLink:
             while len(self._spoken) > REMEMBERED:
                 del self._spoken[next(iter(self._spoken))]
         making.said.add(piece)
-        stage = TextStage.PLANNED if self._has_word_times else TextStage.SPOKEN
-        self._feed.put(ResponseText(response_id=making.id, delta=piece, stage=stage))
+        self._feed.put(ResponseText(response_id=making.id, delta=piece, stage=self._stage))
 
     def _finish_text(self, making: _Response) -> None:
         making.is_told = True
@@ -399,13 +398,13 @@ class CascadeLink:
         """An event of the text-to-speech service."""
         match event:
             case SpeechAudio():
-                response_id = ResponseId(event.context_id)
-                if response_id in self._making:
-                    self._feed.put(ResponseAudio(response_id=response_id, pcm=event.pcm))
+                making = self._making.get(event.context_id)
+                if making is not None:
+                    self._feed.put(ResponseAudio(response_id=making.id, pcm=event.pcm))
             case SpeechWords():
                 self._words(event)
             case SpeechDone():
-                making = self._making.get(ResponseId(event.context_id))
+                making = self._making.get(event.context_id)
                 if making is not None:
                     self._done(making, ResponseStatus.COMPLETED)
             case ServiceFailed() | UsageReported():
