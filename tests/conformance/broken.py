@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from beluga_voice.errors import AlreadyClosed, ConfigurationError
 from beluga_voice.events import (
     AnswerTool,
@@ -125,7 +127,7 @@ class CompletedOnDeath(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, ResponseDone):
-            event = replace(event, status=ResponseStatus.COMPLETED)
+            event = structs.replace(event, status=ResponseStatus.COMPLETED)
         yield event
 
 
@@ -192,7 +194,7 @@ class AnswersTwice(WrappedLink):
             twice = ResponseId(f"{event.response_id}-again")
             yield ResponseStarted(response_id=twice)
             yield ResponseAudio(response_id=twice, pcm=silence(20))
-            yield replace(event, response_id=twice)
+            yield structs.replace(event, response_id=twice)
 
 
 class NeverAnswersNothing(WrappedLink):
@@ -212,7 +214,7 @@ class GluedWords(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, ResponseText):
-            event = replace(event, delta=event.delta.strip())
+            event = structs.replace(event, delta=event.delta.strip())
         yield event
 
 
@@ -221,7 +223,7 @@ class WordsBackwards(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, ResponseText) and event.start is not None and event.end is not None:
-            event = replace(event, start=-event.start, end=-event.start)
+            event = structs.replace(event, start=-event.start, end=-event.start)
         yield event
 
 
@@ -230,7 +232,7 @@ class WrongReasons(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, ResponseStarted) and event.origin is ResponseOrigin.SAID:
-            event = replace(event, origin=ResponseOrigin.TURN)
+            event = structs.replace(event, origin=ResponseOrigin.TURN)
         yield event
 
 
@@ -239,7 +241,7 @@ class WrongRequests(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, ResponseStarted) and event.origin is ResponseOrigin.REQUESTED:
-            event = replace(event, origin=ResponseOrigin.TURN)
+            event = structs.replace(event, origin=ResponseOrigin.TURN)
         yield event
 
 
@@ -252,7 +254,7 @@ class InterimAfterFinal(WrappedLink):
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         yield event
         if isinstance(event, InputTranscript) and event.is_final:
-            yield replace(event, is_final=False)
+            yield structs.replace(event, is_final=False)
 
 
 class TwoFinals(WrappedLink):
@@ -291,7 +293,7 @@ class CountsFromOne(WrappedLink):
         if isinstance(event, InputTranscript | InputCommitted):
             fresh = UtteranceId(f"utterance-{len(self.names) + 1}")
             name = self.names.setdefault(event.utterance_id, fresh)
-            event = replace(event, utterance_id=name)
+            event = structs.replace(event, utterance_id=name)
         yield event
 
 
@@ -300,8 +302,8 @@ class HalfSamples(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, ResponseAudio):
-            yield replace(event, pcm=event.pcm[:101])
-            event = replace(event, pcm=event.pcm[101:])
+            yield structs.replace(event, pcm=event.pcm[:101])
+            event = structs.replace(event, pcm=event.pcm[101:])
         yield event
 
 
@@ -372,7 +374,7 @@ class IgnoresPosition(WrappedLink):
 
     def send(self, command: S2sCommand, /) -> None:
         if isinstance(command, Interrupt):
-            command = replace(command, heard_samples=24000 * 60)
+            command = structs.replace(command, heard_samples=24000 * 60)
         super().send(command)
 
 
@@ -424,7 +426,7 @@ class LossIsClean(WrappedLink):
 
     def events(self, event: S2sEvent) -> Iterable[S2sEvent]:
         if isinstance(event, LinkClosed):
-            event = replace(event, is_clean=True)
+            event = structs.replace(event, is_clean=True)
         yield event
 
 

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from beluga_voice.audio.formats import to_milliseconds
 from beluga_voice.errors import AlreadyClosed, ConfigurationError, ProviderError
@@ -161,7 +162,7 @@ class WrongUtterance(PartLink):
 
     def events(self, event: Any) -> Iterable[Any]:
         if isinstance(event, Transcript) and event.is_final:
-            event = replace(event, utterance_id=UtteranceId("another"))
+            event = structs.replace(event, utterance_id=UtteranceId("another"))
         yield event
 
 
@@ -186,7 +187,7 @@ class OnlyTheNewest(PartLink):
 
     def events(self, event: Any) -> Iterable[Any]:
         if isinstance(event, Transcript) and not event.is_final:
-            event = replace(event, text=event.text.split()[-1])
+            event = structs.replace(event, text=event.text.split()[-1])
         yield event
 
 
@@ -257,8 +258,8 @@ class HalfSamples(PartLink):
 
     def events(self, event: Any) -> Iterable[Any]:
         if isinstance(event, SpeechAudio):
-            yield replace(event, pcm=event.pcm[:101])
-            event = replace(event, pcm=event.pcm[101:])
+            yield structs.replace(event, pcm=event.pcm[:101])
+            event = structs.replace(event, pcm=event.pcm[101:])
         yield event
 
 
@@ -268,7 +269,7 @@ class TooLong(PartLink):
     def events(self, event: Any) -> Iterable[Any]:
         yield event
         if isinstance(event, SpeechAudio):
-            yield replace(event, pcm=silence(100, rate=24000))
+            yield structs.replace(event, pcm=silence(100, rate=24000))
 
 
 class Mingles(PartLink):
@@ -279,7 +280,7 @@ class Mingles(PartLink):
     def events(self, event: Any) -> Iterable[Any]:
         if isinstance(event, SpeechAudio):
             self.first = self.first or event.context_id
-            event = replace(event, context_id=self.first)
+            event = structs.replace(event, context_id=self.first)
         yield event
 
 

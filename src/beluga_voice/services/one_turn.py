@@ -10,8 +10,10 @@ because the utterance went on, is none either.
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed
@@ -353,10 +355,10 @@ def _text(pieces: list[ResponseText]) -> str:
 def _sum(usages: list[Usage]) -> Usage:
     """What was counted, added up."""
     total = Usage()
-    for one in fields(Usage):
-        counted = [value for usage in usages if (value := getattr(usage, one.name)) is not None]
+    for name in Usage.__struct_fields__:
+        counted = [value for usage in usages if (value := getattr(usage, name)) is not None]
         if counted:
-            total = replace(total, **{one.name: sum(counted)})
+            total = replace(total, **{name: sum(counted)})
     return total
 
 

@@ -184,7 +184,7 @@ class TextToSpeechService:
                     pcm = event.pcm if converter is None else converter.feed(event.pcm)
                     has_sounded = has_sounded or bool(pcm)
                     if pcm:
-                        yield replace(event, pcm=pcm)
+                        yield SpeechAudio(context_id=context_id, pcm=pcm)
                 case SpeechWords() if event.context_id == context_id:
                     yield event
                 case SpeechDone() if event.context_id == context_id:

@@ -2,7 +2,8 @@
 
 import asyncio
 from abc import abstractmethod
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from beluga_voice.events import (
     AnswerTool,

@@ -7,7 +7,9 @@ together, and an interruption is taken apart again.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from beluga_voice.events import (
     AnswerDelegation,
