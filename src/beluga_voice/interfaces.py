@@ -176,6 +176,9 @@ class Capabilities:
     """It can listen without answering by itself: what external reasoning needs."""
     can_request_response: bool = False
     can_seed_history: bool = False
+    """It can be told at the start what was said before (`S2sOptions.history`)."""
+    can_add_history: bool = False
+    """It can be told in mid-call (`SeedHistory`)."""
     mutable: frozenset[str] = frozenset()
     """Names of the fields of `Update` that may change in mid-call."""
     say: Faithfulness = Faithfulness.NONE

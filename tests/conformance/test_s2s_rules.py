@@ -37,7 +37,6 @@ RULES = frozenset(Rule) - {
 """Those of speech to speech."""
 
 KNOWN = {
-    "cascade": {Rule.REFUSES_OPTIONS, Rule.ERRORS_COME_THROUGH},
     "gemini_live": {Rule.EMPTY_TURNS},
 }
 """What is known to be broken. A rule that is kept again fails its test, and leaves this table."""

@@ -12,7 +12,7 @@ from scenarios.play import Play, Scene
 LONG = "one two three four five six seven eight nine ten"
 CALLED = 'tool look{"at":"moon"}'
 GAVE = "tool gave: only cheese"
-CLOUDY = "tools: the tool 'look' failed: ValueError"
+CLOUDY = "the tool 'look' failed: ValueError"
 AS_IT_SOUNDS = Pace(word_ms=200)
 """A service that makes its words no faster than they sound."""
 SLOW = Pace(thinking_ms=1500)

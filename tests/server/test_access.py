@@ -195,7 +195,9 @@ async def test_files_outside_are_not_served() -> None:
 @on_loop
 async def test_labels_need_the_token() -> None:
     """The page learns who answers, with the token only."""
-    labels = Labels(s2s="", stt="an stt", agent="an agent", tts="a tts", has_embedded_recognition=True)
+    labels = Labels(
+        s2s="", stt="an stt", agent="an agent", tts="a tts", has_embedded_recognition=True
+    )
     async with serving(access=local(token=TOKEN), labels=labels) as server:
         url = f"{server.url}/config.json"
         async with server.http.get(url) as answer:

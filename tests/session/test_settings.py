@@ -64,7 +64,7 @@ def test_tools_change_in_mid_call():
         return [(one.name, one.output, one.is_error) for one in seen.of(FunctionAnswered)]
 
     assert sorted(simulate(scene)) == [
-        ("clock", "tools: there is no tool named 'clock'", True),
+        ("clock", "there is no tool named 'clock'", True),
         ("weather", "cold", False),
     ]
 

@@ -276,6 +276,7 @@ class Exchange:
             self._outlet.send(ClearInput())
         was_overlap = self.floor is Floor.OVERLAP
         self._responses.cut(now)
+        self._outlet.unask()
         self._take(Turn.GONE)
         self._deadlines.clear(Due.ANSWER)
         if was_overlap:
@@ -392,7 +393,8 @@ class Exchange:
         else:
             message = f"{self._provider} stopped in the middle of a response"
             self._outlet.fail(ErrorCode.TIMEOUT, message)
-            self.stop(now)
+            self._responses.abandon()  # and what waits behind it is heard
+            self.await_end(now)
         self._outlet.do(Tone())
 
     def no_response(self) -> None:

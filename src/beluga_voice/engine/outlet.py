@@ -2,6 +2,8 @@
 
 from collections import deque
 
+from msgspec.structs import replace
+
 from beluga_voice.engine.deadlines import Deadlines
 from beluga_voice.engine.effects import Effect, Send
 from beluga_voice.errors import ErrorCode
@@ -32,6 +34,12 @@ class Outlet:
     def fail(self, code: ErrorCode, message: str, *, is_fatal: bool = False) -> None:
         """Tell the application that something went wrong."""
         self.effects.append(ErrorOccurred(code=code, message=message, is_fatal=is_fatal))
+
+    def unask(self) -> None:
+        """The link that is being opened shall know what was written, and not answer it."""
+        self.late = [
+            replace(one, respond=False) if isinstance(one, SendText) else one for one in self.late
+        ]
 
     def send(self, command: S2sCommand) -> None:
         """Give the service a command; without a link there is nobody to give it to.

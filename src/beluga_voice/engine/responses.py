@@ -10,7 +10,7 @@ from beluga_voice.engine.effects import Finish, Silence
 from beluga_voice.engine.faithfulness import faithfulness
 from beluga_voice.engine.history import History
 from beluga_voice.engine.outlet import Outlet
-from beluga_voice.engine.playback import Playback, Response, planned
+from beluga_voice.engine.playback import Playback, Response, heard_text, planned
 from beluga_voice.errors import ErrorCode
 from beluga_voice.events import (
     AgentResponseEnded,
@@ -120,6 +120,21 @@ class Responses:
             else:
                 self._outlet.do(Finish(response_id=response.id))
         return response
+
+    def abandon(self) -> None:
+        """Await no more of the response that stalled: what was sent of it is all there is."""
+        response = None if self._stalled is None else self._playback.get(self._stalled)
+        if response is None or response.is_generated:
+            return
+        response.status = ResponseStatus.FAILED
+        self._outlet.do(Finish(response_id=response.id))
+        self._outlet.send(
+            Interrupt(
+                response_id=response.id,
+                heard_samples=response.sent,
+                heard_text=heard_text(response, response.sent),
+            )
+        )
 
     def unfinished(self) -> list[ResponseId]:
         """The responses that are still being made."""

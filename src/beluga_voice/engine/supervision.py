@@ -88,7 +88,9 @@ class Supervision:
         late, self._outlet.late = self._outlet.late, []
         for command in late:
             self._outlet.send(command)
-        exchange.take_up(now, was_asked=any(isinstance(one, SendText) for one in late))
+        exchange.take_up(
+            now, was_asked=any(isinstance(one, SendText) and one.respond for one in late)
+        )
 
     def useful(self) -> None:
         """The service did something: the next loss is a new one, not another failed attempt."""

@@ -229,7 +229,7 @@ class _Turn:
                 raise ToolFailed(f"there is no tool named {call.name!r}", op="tools")
             output, is_error = await run_tool(one, call.arguments), False
         except ToolFailed as error:
-            output, is_error = str(error), True
+            output, is_error = error.message, True
         self.runs.append(
             ToolRun(name=call.name, arguments=call.arguments, output=output, is_error=is_error)
         )

@@ -707,7 +707,7 @@ class Session:
                 raise ToolFailed(f"there is no tool named {effect.name!r}", op="tools")
             output, is_error = await run_tool(one, effect.arguments), False
         except ToolFailed as error:
-            output, is_error = str(error), True
+            output, is_error = error.message, True
         except asyncio.CancelledError:
             if (me := asyncio.current_task()) is not None and me.cancelling():
                 raise

@@ -216,10 +216,13 @@ def _knowing(can: Capabilities, owner: TurnOwner) -> tuple[Row, ...]:
             (
                 Rule.SEEDED_HISTORY,
                 partial(talk.seeded_history, in_mid_call=in_mid_call),
-                "in mid-call" if in_mid_call else "at first",
-                _unless(can.can_seed_history, "can_seed_history"),
+                when,
+                _unless(is_able, capability),
             )
-            for in_mid_call in (False, True)
+            for in_mid_call, when, is_able, capability in (
+                (False, "at first", can.can_seed_history, "can_seed_history"),
+                (True, "in mid-call", can.can_add_history, "can_add_history"),
+            )
         ),
         (
             Rule.RESUMPTION,

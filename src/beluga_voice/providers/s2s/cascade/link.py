@@ -79,6 +79,9 @@ REMEMBERED = 64
 HISTORY_LIMIT = 400
 """What an agent is told of at most; older things are forgotten."""
 
+STOP_SECONDS = 0.5
+"""How long an agent may take to stop when it is cancelled; then it is cancelled once more."""
+
 log = logging.getLogger(__name__)
 
 
@@ -145,6 +148,11 @@ class _Turn:
         return await self._link.call_tool(self._response, name, arguments)
 
 
+def _answers(item: HistoryItem, use: ToolUse) -> bool:
+    """Whether it is the result of that call."""
+    return isinstance(item, ToolResult) and item.call_id == use.call_id
+
+
 class CascadeLink:
     """A conversation with the cascade. Its outboxes are those of the two services' links."""
 
@@ -152,7 +160,6 @@ class CascadeLink:
         self,
         *,
         number: int,
-        tasks: asyncio.TaskGroup,
         stt: SttLink,
         agent: Agent,
         tts: TtsLink,
@@ -161,7 +168,7 @@ class CascadeLink:
     ) -> None:
         self._number = number
         """Which link of its provider: what it names is unique over all of them."""
-        self._tasks = tasks
+        self._tasks: set[asyncio.Task[None]] = set()
         self._stt = stt
         self._agent = agent
         self._tts = tts
@@ -169,6 +176,7 @@ class CascadeLink:
         self._feed: Feed[S2sEvent] = Feed()
         self._loop = asyncio.get_running_loop()
         self._history = [_Said(item) for item in options.history]
+        self._trim()
         self.instructions = options.instructions
         self.tools = options.tools
         self._respond_automatically = options.respond_automatically
@@ -188,7 +196,15 @@ class CascadeLink:
 
     def _note(self, item: HistoryItem) -> None:
         self._history.append(_Said(item))
-        del self._history[:-HISTORY_LIMIT]
+        self._trim()
+
+    def _trim(self) -> None:
+        """Forget the oldest, and with a call its result."""
+        history = self._history
+        while len(history) > HISTORY_LIMIT:
+            forgotten = history.pop(0).item
+            if isinstance(forgotten, ToolUse):
+                history[:] = [said for said in history if not _answers(said.item, forgotten)]
 
     # ── the link ────────────────────────────────────────────────────────────────────────────
 
@@ -235,6 +251,7 @@ class CascadeLink:
                     self.tools = command.tools
             case SeedHistory():
                 self._history.extend(_Said(item) for item in command.items)
+                self._trim()
             case AnswerDelegation():
                 pass
             case _:
@@ -243,6 +260,17 @@ class CascadeLink:
     def close(self) -> None:
         """Stop what is being made."""
         self._lose(is_clean=True, reason="")
+
+    async def stopped(self) -> None:
+        """Wait for the agent's work to stop, within a bound; what does not stop is left behind."""
+        stubborn = self._tasks
+        for _ in range(2):
+            if stubborn:
+                _, stubborn = await asyncio.wait(stubborn, timeout=STOP_SECONDS)
+            for task in stubborn:
+                task.cancel()
+        if stubborn:
+            log.error("an agent goes on working: it swallows its cancellation")
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────
 
@@ -331,9 +359,11 @@ class CascadeLink:
             turn = _Turn(self, making, text)
             if instructions:
                 turn.text = f"{text}\n{instructions}" if text else instructions
-            making.task = self._tasks.create_task(
+            making.task = self._loop.create_task(
                 self._make(making, turn), name=f"beluga-voice {name}"
             )
+            self._tasks.add(making.task)
+            making.task.add_done_callback(self._made)
 
     async def _make(self, making: _Response, turn: _Turn) -> None:
         """Speak the agent's answer, sentence by sentence."""
@@ -366,11 +396,18 @@ class CascadeLink:
         else:
             self._finish_text(making)
 
+    def _made(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the cascade failed: %s", where(error))
+            self._lose(is_clean=False, reason=f"the cascade failed: {type(error).__name__}")
+
     def _told(self, making: _Response, piece: str) -> None:
         """More words of a response: to the session, and into the history."""
         if making.said is None:
             making.said = _Said()
             self._history.append(making.said)
+            self._trim()
             self._spoken[making.id] = making.said
             while len(self._spoken) > REMEMBERED:
                 del self._spoken[next(iter(self._spoken))]
@@ -448,7 +485,7 @@ class CascadeLink:
         said = self._spoken.pop(command.response_id, None)
         if said is not None and command.heard_text:
             said.settle(Message(role=Role.AGENT, text=command.heard_text, is_cut=True))
-        elif said is not None:
+        elif said is not None and said in self._history:  # it may be forgotten already
             self._history.remove(said)
 
     # ── tools ───────────────────────────────────────────────────────────────────────────────
@@ -475,6 +512,7 @@ class CascadeLink:
         for index, said in enumerate(self._history):
             if isinstance(said.item, ToolUse) and said.item.call_id == command.call_id:
                 self._history.insert(index + 1, _Said(result))  # next to its call
+                self._trim()
                 break
         for making in self._making.values():
             waiting = making.calls.get(command.call_id)

@@ -8,7 +8,6 @@ The agent's history holds what was heard. An `Interrupt` says how much of a resp
 then a response counts as heard, because no agent is asked again while it sounds.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from beluga_voice.interfaces import (
     TurnOwner,
 )
 from beluga_voice.providers.s2s.cascade.link import CascadeLink
+from beluga_voice.support import refuse_unsupported
 
 
 class Cascade:
@@ -61,6 +61,7 @@ class Cascade:
             can_suppress_response=True,
             can_request_response=True,
             can_seed_history=True,
+            can_add_history=True,
             mutable=frozenset({"instructions", "tools"}),
             say=Faithfulness.EXACT,
             needs_continuous_input=stt.capabilities.needs_continuous_input,
@@ -79,7 +80,11 @@ class Cascade:
 
     @asynccontextmanager
     async def connect(self, options: S2sOptions, /) -> "AsyncGenerator[CascadeLink]":
-        """Open both services; the link is lost when one of them is."""
+        """Open both services; the link is lost when one of them is.
+
+        Raises `Unsupported` before that for what they cannot honour.
+        """
+        refuse_unsupported(options, self.capabilities, self.name)
         stt_options = replace(
             self._stt_options,
             language=options.language or self._stt_options.language,
@@ -94,12 +99,10 @@ class Cascade:
         async with (
             self._stt.connect(stt_options) as stt,
             self._tts.connect(tts_options) as tts,
-            asyncio.TaskGroup() as tasks,
         ):
             self._links += 1
             link = CascadeLink(
                 number=self._links,
-                tasks=tasks,
                 stt=stt,
                 agent=self._agent,
                 tts=tts,
@@ -112,3 +115,4 @@ class Cascade:
                 yield link
             finally:
                 link.close()
+                await link.stopped()

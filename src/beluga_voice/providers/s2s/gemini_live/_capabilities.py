@@ -77,6 +77,7 @@ def capabilities_of(model: Model, *, resumption: bool) -> Capabilities:
         can_suppress_response=False,
         can_request_response=True,
         can_seed_history=True,
+        can_add_history=model.takes_content_in_mid_call,
         mutable=frozenset({"instructions", "tools"} if model.takes_context_update else ()),
         say=Faithfulness.BEST_EFFORT,
         max_connection_seconds=600.0,

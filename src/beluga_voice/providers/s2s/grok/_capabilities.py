@@ -64,6 +64,7 @@ def capabilities(*, resumption: bool, max_connection_seconds: float) -> Capabili
         can_suppress_response=False,
         can_request_response=True,
         can_seed_history=True,
+        can_add_history=True,
         mutable=frozenset({"instructions", "tools"}),
         say=Faithfulness.EXACT,
         max_connection_seconds=max_connection_seconds,

@@ -66,6 +66,7 @@ def capabilities(*, has_transcripts: bool, is_semantic: bool = False) -> Capabil
         can_suppress_response=True,
         can_request_response=True,
         can_seed_history=True,
+        can_add_history=True,
         # The voice is fixed after the first sound of a session, so it is not among them.
         mutable=frozenset({"instructions", "tools"}),
         say=Faithfulness.BEST_EFFORT,

@@ -92,6 +92,7 @@ class Reasoned:
             can_request_response=is_saying,
             can_suppress_response=is_saying,
             can_seed_history=True,
+            can_add_history=True,
             mutable=frozenset({"instructions", "tools"}),
         )
 
