@@ -150,6 +150,12 @@ class GoingAway(Struct, frozen=True, kw_only=True):
     time_left_seconds: float | None = None
 
 
+class ConversationEnded(Struct, frozen=True, kw_only=True):
+    """The service has ended the conversation on purpose: what it said is heard to its end."""
+
+    reason: str = ""
+
+
 class LinkClosed(Struct, frozen=True, kw_only=True):
     """The link is over; nothing follows."""
 
@@ -414,6 +420,7 @@ type S2sEvent = (
     | ResumptionChanged
     | UsageReported
     | GoingAway
+    | ConversationEnded
     | ServiceFailed
     | LinkClosed
 )
@@ -744,7 +751,8 @@ class Reconnected(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
-EndReason = Literal["hung_up", "closed", "failed", "timeout"]
+EndReason = Literal["hung_up", "closed", "failed", "timeout", "ended"]
+"""Who ended it: the person, the application, a failure, a deadline, or the service on purpose."""
 
 
 class SessionEnded(Struct, frozen=True, kw_only=True):

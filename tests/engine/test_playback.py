@@ -252,3 +252,41 @@ def test_a_cleared_line_is_not_busy():
     assert playback.sounding_until == 4.5
     playback.cleared(4.8)
     assert playback.sounding_until == 4.5
+
+
+def test_words_that_were_there_before_their_sound_are_placed_by_the_pace():
+    """A response that is cut while it is made is reckoned as long as its words would sound."""
+    playback = Playback(RATE)
+    response = playback.start(ResponseId("r"), ResponseOrigin.TURN)
+    planned(response, ResponseText(response_id=response.id, delta="a" * 14 + " " + "b" * 15))
+    playback.sounds(response)
+    response.generated = RATE  # a second of about two
+    playback.sent(response, RATE, sounding_until=1.0)
+    cut = playback.settle(response, ResponseOutcome.CUT, now=1.0)
+    assert cut.heard_text == "a" * 14
+
+
+def test_the_pace_is_learned_from_what_was_heard():
+    """After a slow response, the words of the next are expected to sound as slowly."""
+    playback = Playback(RATE)
+    for name, outcome in (("slow", ResponseOutcome.HEARD), ("cut", ResponseOutcome.CUT)):
+        response = playback.start(ResponseId(name), ResponseOrigin.TURN)
+        planned(response, ResponseText(response_id=response.id, delta="one two three four"))
+        playback.sounds(response)
+        response.generated = RATE * 18 if outcome is ResponseOutcome.HEARD else RATE * 8
+        response.status = ResponseStatus.COMPLETED if outcome is ResponseOutcome.HEARD else None
+        playback.sent(response, response.generated, sounding_until=100.0)
+        settled = playback.settle(response, outcome, now=100.0)
+    assert settled.heard_text == "one two"
+
+
+def test_words_that_come_with_their_sound_are_placed_by_it():
+    """A service that writes while it speaks is believed: what was written was spoken."""
+    playback = Playback(RATE)
+    response = playback.start(ResponseId("r"), ResponseOrigin.TURN)
+    playback.sounds(response)
+    planned(response, ResponseText(response_id=response.id, delta="one two three four"))
+    response.generated = RATE // 4
+    playback.sent(response, RATE // 4, sounding_until=1.0)
+    cut = playback.settle(response, ResponseOutcome.CUT, now=1.0)
+    assert cut.heard_text == "one two three four"

@@ -29,6 +29,7 @@ from beluga_voice.events import (
     CallClosed,
     CallerInterrupt,
     CallerText,
+    ConversationEnded,
     DelegationRequested,
     ErrorCategory,
     FunctionAnswered,
@@ -139,6 +140,8 @@ class Engine:
             provider=provider,
             on_change=self._show,
         )
+        self._farewell: str | None = None
+        """Why the service has ended the conversation, once it has."""
         self.effects = self._outlet.effects
         """What to do, in order. Whoever drives the engine takes them out from the left."""
 
@@ -236,8 +239,12 @@ class Engine:
                 self._supervision.opened(exchange, now)
             case LinkFailed():
                 self._supervision.failed(event.error, exchange, now)
+            case LinkClosed() if self._farewell is not None:
+                self._supervision.parted(exchange, now)
             case LinkClosed():
                 self._supervision.closed(event, exchange, now)
+            case ConversationEnded():
+                self._farewell = event.reason
             case Close():
                 self._supervision.end(event.reason, event.message, now)
             case LinkReady() | UsageReported() | GoingAway() | ResumptionChanged():
@@ -246,6 +253,8 @@ class Engine:
                 pass  # sound passes by: see `generated`
             case _:
                 assert_never(event)
+        if self._farewell is not None:
+            self._part(now)
 
     def expire(self, now: float) -> None:
         """Time passed: do what is due by `now`."""
@@ -255,6 +264,7 @@ class Engine:
                     self._exchange.end_turn(now)
                 case Due.END_OF_RESPONSE:
                     self._exchange.await_end(now)
+                    self._part(now)
                 case Due.ANSWER:
                     self._exchange.climb(now)
                 case Due.PROGRESS:
@@ -298,6 +308,8 @@ class Engine:
         if first is not None:
             self._exchange.first_sound(first, now)
         self._exchange.await_end(now)
+        if self._farewell is not None:
+            self._part(now)
 
     def broken(self, message: str) -> None:
         """The service sent what cannot be used."""
@@ -347,6 +359,11 @@ class Engine:
         )
         self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
         self._exchange.tool_answered(now)
+
+    def _part(self, now: float) -> None:
+        """Once the last words of a service that has gone were heard, the session is over."""
+        if self._farewell is not None and self._responses.is_idle and not self.is_over:
+            self._supervision.end("ended", self._farewell, now)
 
     def _show(self) -> None:
         self._supervision.show(self._exchange)

@@ -88,6 +88,8 @@ class Exchange:
         self._push_to_talk = False
         self._awaits_words = False
         self._is_understood = False
+        self._has_words = False
+        """Whether the final words of the utterance are there."""
         self._owes_answer = False
         self._unsaid: list[Say] = []
         self._rung: Rung | None = None
@@ -161,7 +163,7 @@ class Exchange:
             return
         self._is_voice = True
         self._owes_answer = False
-        self._is_understood = False
+        self._is_understood = self._has_words = False
         self._voice_began = began
         before = self.floor
         self._take(Turn.VOICE)
@@ -225,7 +227,10 @@ class Exchange:
             self.marks = Marks(voice_ended=now)
         if not self._is_hinted:
             self.marks.decided = now
-        self._awaits_words = True
+        are_known = self._is_hinted and self._has_words
+        self._awaits_words = not are_known
+        if are_known:
+            self._outlet.do(Forget())  # they are known: no other service has to hear them
         if self._owner is TurnOwner.FRAMEWORK:
             self._outlet.send(EndUserTurn())
             self._outlet.do(Forward(is_on=False))
@@ -239,10 +244,11 @@ class Exchange:
     def words_heard(self) -> None:
         """The service understands something of what the person says."""
         self._is_understood = True
+        self._has_words = False
 
     def words_known(self, now: float) -> None:
         """The final words of the utterance are there."""
-        self._is_understood = True
+        self._is_understood = self._has_words = True
         self._awaits_words = False
         if self.marks is not None:
             self.marks.note_words(now)
@@ -369,6 +375,10 @@ class Exchange:
         if before is Floor.USER:
             self._voice_began = now
             self._judge(now)
+        elif before is Floor.PAUSED:
+            # The service answers into the pause: whatever our ears wait for, the turn is over.
+            self._deadlines.clear(Due.END_OF_TURN)
+            self._outlet.emit(UserSpeechEnded())
 
     def response_done(self, event: ResponseDone, now: float) -> None:
         """Nothing more of a response will be made."""

@@ -6,7 +6,9 @@ in order and without a gap while it has any, so the time until which it is busy 
 tells at any moment how much of what was sent is still ahead: that much was not heard.
 
 Words are heard once their last sample has sounded. Where the service gives no times, words are
-placed by proportion: that many characters of the text for that part of the sound.
+placed by proportion: that many characters of the text for that part of the sound. A service that
+writes a response down before it speaks it may be cut in the middle; how long the whole would have
+sounded is then reckoned by the pace of the last response, so that no word counts as heard too soon.
 
 A response lives from its start until it is *settled*: heard to its end, cut, or failed. Sound that
 arrives for a response that is no longer alive is dropped, whoever sent it.
@@ -32,6 +34,9 @@ REMEMBERED = 64
 LOOK_AHEAD = 24
 """So many characters further on, a spoken word is looked for in the planned text."""
 
+CHARACTERS_PER_SECOND = 15
+"""The pace of speech, with its spaces and pauses, until a response has shown another."""
+
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
@@ -45,6 +50,10 @@ class Response:
     sent: int = 0
     status: ResponseStatus | None = None
     """How generating it ended; `None` while it goes on."""
+    samples_per_character: float = 0.0
+    """The pace that is expected of it."""
+    early_characters: int = 0
+    """How much of its text was there before its first sound."""
     asked: str | None = None
     """The words that were to be spoken, where a service speaks for an agent."""
     planned: list[str] = field(default_factory=list[str])
@@ -80,11 +89,12 @@ class Settled:
 class Playback:
     """The ledger of all responses of a session, at one output rate."""
 
-    __slots__ = ("_alive", "_late", "rate", "sounding_until")
+    __slots__ = ("_alive", "_late", "_samples_per_character", "rate", "sounding_until")
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.sounding_until = 0.0
+        self._samples_per_character = rate / CHARACTERS_PER_SECOND
         self._alive: dict[ResponseId, Response] = {}
         self._late: deque[ResponseId] = deque(maxlen=REMEMBERED)
 
@@ -108,12 +118,13 @@ class Playback:
 
     def start(self, response_id: ResponseId, origin: ResponseOrigin) -> Response:
         """Open the account of a response."""
-        response = Response(response_id, origin)
+        response = Response(response_id, origin, samples_per_character=self._samples_per_character)
         self._alive[response_id] = response
         return response
 
     def sounds(self, response: Response) -> None:
         """Its first sound came: responses are heard in that order, whichever was started first."""
+        response.early_characters = len(response.text)
         del self._alive[response.id]
         self._alive[response.id] = response
 
@@ -153,6 +164,8 @@ class Playback:
         heard = self.heard(response, now)
         is_whole = outcome is ResponseOutcome.HEARD
         text = response.text if is_whole else heard_text(response, heard)
+        if is_whole and text and response.generated:
+            self._samples_per_character = response.generated / len(text)
         del self._alive[response.id]
         self._late.append(response.id)
         return Settled(response=response, outcome=outcome, heard=heard, heard_text=text)
@@ -172,10 +185,19 @@ def heard_text(response: Response, heard: int) -> str:
         return ""
     timed = [part for part in response.spoken if part.end is not None]
     if not timed:
-        return _proportion(response.text, heard, response.generated)
+        return _proportion(response.text, heard, _whole(response))
     if not response.planned:
         return _by_times(response, heard)
     return _prefix(response.text, timed, heard)
+
+
+def _whole(response: Response) -> int:
+    """How long all its words sound, in samples, as far as it can be told."""
+    text = response.text
+    is_complete = response.status is ResponseStatus.COMPLETED
+    if is_complete or response.early_characters < len(text):
+        return response.generated  # the words came with their sound
+    return max(response.generated, round(len(text) * response.samples_per_character))
 
 
 def _by_times(response: Response, heard: int) -> str:

@@ -116,6 +116,14 @@ class Supervision:
         self._stop_tools()
         self._lost(reason, exchange, now)
 
+    def parted(self, exchange: Exchange, now: float) -> None:
+        """The link is gone, and was meant to: what it brought may still be sounding."""
+        self._outlet.is_up = False
+        for response_id in self._responses.unfinished():
+            exchange.response_done(
+                ResponseDone(response_id=response_id, status=ResponseStatus.INCOMPLETE), now
+            )
+
     def end(self, reason: EndReason, message: str, now: float) -> None:
         """The session ends; what sounds is cut, and counts as far as it was heard."""
         if self._responses.cut(now) is None:

@@ -114,6 +114,8 @@ CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 2.0
 KEPT_INPUT_SECONDS = 30.0
 """Speech of the person that is kept until its words are known, for a service that comes after."""
+BEFORE_VOICE_SECONDS = 1.5
+"""How much of what was before a voice is kept, where a service finds the voice, and may be late."""
 UNREAD_EVENTS = 10_000
 """Events an application may leave unread; beyond that it gets no more sound, only the rest."""
 UNREAD_AT_FIRST = 200
@@ -213,6 +215,8 @@ class Session:
         self._kept_samples = 0
         self._kept_before = 0
         """How many pieces of what is kept are older than the present turn."""
+        self._is_ours = is_ours
+        self._before_voice = int(BEFORE_VOICE_SECONDS * rates.input_rate)
         self._kept_limit = int(KEPT_INPUT_SECONDS * rates.input_rate)
         self._link: S2sLink | None = None
         self._readers: list[Feed[Happening]] = []
@@ -343,6 +347,8 @@ class Session:
             self._step(change)
         if ears.hears_voice and engine.floor is Floor.OVERLAP:
             self._guarded(self._judge)
+        elif not self._is_ours and engine.floor in (Floor.QUIET, Floor.AGENT):
+            self._forget_all_but(self._before_voice)
 
     def send_text(self, text: str) -> None:
         """Take words the person typed; the agent answers in speech.
@@ -579,6 +585,11 @@ class Session:
         for _ in range(min(pieces, len(self._kept))):
             self._kept_samples -= len(self._kept.popleft()) >> 1
         self._kept_before = 0
+
+    def _forget_all_but(self, samples: int) -> None:
+        """Nobody speaks: of the silence, keep what a service may want from before a voice."""
+        while self._kept and self._kept_samples - (len(self._kept[0]) >> 1) >= samples:
+            self._kept_samples -= len(self._kept.popleft()) >> 1
 
     def _give(self, pcm: bytes) -> None:
         """To the service, if there is one."""
