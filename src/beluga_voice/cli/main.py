@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return USAGE
     try:
-        if options.command != "emulate":
+        if options.command in ("talk", "serve"):
             _fill_in(options)
         return _run(options)
     except KeyboardInterrupt:
@@ -68,6 +68,12 @@ def _run(options: argparse.Namespace) -> int:
         from beluga_voice.cli.talk import talk
 
         return talk(options)
+    if options.command in ("providers", "check"):
+        from beluga_voice.cli import providers
+
+        return {"providers": providers.providers, "check": providers.check}[options.command](
+            options
+        )
     if options.command == "emulate":
         from beluga_voice.cli.emulate import emulate
 
@@ -156,7 +162,27 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--allow-origin", action="append", metavar="ORIGIN", help="a page of yours")
     _add_parts(serve)
     _add_emulate(commands)
+    _add_providers(commands)
     return parser
+
+
+def _add_providers(commands: Any) -> None:
+    providers = commands.add_parser(
+        "providers",
+        help="every provider there is, and whether it can be used",
+        description="List every provider: its kind, what installs it, whether its credentials are "
+        "in the environment, and what it can do.",
+    )
+    providers.add_argument("--json", action="store_true", help="as JSON")
+    check = commands.add_parser(
+        "check",
+        help="connect to services, and say what is wrong",
+        description="Connect to the named services, or to all whose credentials are there, and "
+        "say what is wrong with those that fail. Many services charge for that like for a short "
+        "call.",
+    )
+    check.add_argument("name", nargs="*", metavar="NAME", help="default: all that can be used")
+    check.add_argument("--endpoint", metavar="URL", help="another address of that service")
 
 
 def _add_emulate(commands: Any) -> None:

@@ -50,6 +50,9 @@ class GeminiLive:
     do.
     """
 
+    credential_variables = KEY_VARIABLES
+    """One of them has to be set, unless the credentials are given."""
+
     name = "gemini_live"
 
     def __init__(

@@ -55,6 +55,9 @@ class NovaSonic:
     or settings the service refuses, `Overloaded`, `Unreachable` or `Silent`, in `connect_seconds`.
     """
 
+    credential_variables = ("AWS_ACCESS_KEY_ID",)
+    """One of them has to be set, unless the credentials are given."""
+
     name = NAME
 
     def __init__(

@@ -58,6 +58,9 @@ class OpenAILive:
     `Unreachable`, or `Silent`, within `connect_seconds`.
     """
 
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
+
     def __init__(
         self,
         model: str = DEFAULT_MODEL,

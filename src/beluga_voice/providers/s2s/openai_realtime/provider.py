@@ -47,6 +47,9 @@ class OpenAIRealtime:
     `Unreachable`, or `Silent`, within `connect_seconds`.
     """
 
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
+
     def __init__(
         self,
         model: str = DEFAULT_MODEL,

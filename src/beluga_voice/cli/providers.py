@@ -1,0 +1,156 @@
+"""`beluga-voice providers` and `check`: what there is, and whether it can be used."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from beluga_voice import registry
+from beluga_voice.errors import BelugaError, ConfigurationError, MissingExtra, UnknownPlugin
+from beluga_voice.interfaces import Capabilities, Faithfulness
+from beluga_voice.services.health import Health
+from beluga_voice.services.speech_to_speech import s2s
+from beluga_voice.services.speech_to_text import stt
+from beluga_voice.services.text_to_speech import tts
+
+SERVICES: dict[str, Callable[[str], Any]] = {"s2s": s2s, "stt": stt, "tts": tts}
+"""What makes a handle of each kind that can be connected to."""
+LOCAL, PRESENT, MISSING, NONE = "local", "present", "missing", "-"
+OK_MARK, BAD_MARK = "ok", "FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One provider."""
+
+    kind: str
+    name: str
+    installed: str
+    """`yes`, or what installs it."""
+    credentials: str
+    """`local`, `present`, or the variables that are missing."""
+    can: tuple[str, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is worth a try."""
+        return self.installed == "yes" and self.credentials in (LOCAL, PRESENT)
+
+
+def providers(options: argparse.Namespace) -> int:
+    """Print a table of all of them."""
+    rows = list(all_rows())
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+        return 0
+    cells = [
+        ("kind", "name", "installed", "credentials", "can"),
+        *((row.kind, row.name, row.installed, row.credentials, " ".join(row.can)) for row in rows),
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(4)]
+    for line in cells:
+        fixed = "  ".join(text.ljust(width) for text, width in zip(line[:4], widths, strict=True))
+        print(f"{fixed}  {line[4]}".rstrip())
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Connect to those that can be used, or to those that are named, and say what is wrong."""
+    rows = [row for row in all_rows() if row.kind in SERVICES]
+    if options.name:
+        known = {row.name for row in rows}
+        for name in options.name:
+            if name not in known:
+                raise UnknownPlugin("provider", name, tuple(sorted(known)))
+        rows = [row for row in rows if row.name in options.name]
+    else:
+        for row in rows:
+            if not row.is_usable:
+                print(f"{row.kind} {row.name}: not tried, {_why_not(row)}", file=sys.stderr)
+        rows = [row for row in rows if row.is_usable]
+    healths = asyncio.run(_try(rows, options.endpoint))
+    for row, health in zip(rows, healths, strict=True):
+        if health.is_healthy:
+            print(f"{OK_MARK:6}  {row.kind} {row.name}: ready in {health.connect_ms:.0f} ms")
+        else:
+            print(f"{BAD_MARK:6}  {row.kind} {row.name}: {health.error}")
+    return 0 if all(health.is_healthy for health in healths) else 1
+
+
+async def _try(rows: list[Row], endpoint: str | None) -> list[Health]:
+    return await asyncio.gather(*(_health(row, endpoint) for row in rows))
+
+
+async def _health(row: Row, endpoint: str | None) -> Health:
+    make: Callable[..., Any] = SERVICES[row.kind]
+    try:
+        service = make(row.name) if endpoint is None else make(row.name, endpoint=endpoint)
+    except BelugaError as error:
+        return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=error)
+    health: Health = await service.health()
+    return health
+
+
+def _why_not(row: Row) -> str:
+    return row.installed if row.installed != "yes" else f"credentials: {row.credentials}"
+
+
+def all_rows() -> Iterator[Row]:
+    """Every installed provider, by kind and name."""
+    for kind in registry.KINDS:
+        for name in registry.installed(kind):
+            yield _row(kind, name)
+
+
+def _row(kind: str, name: str) -> Row:
+    try:
+        made = registry.load(kind, name)
+        able = _capabilities(made)
+    except MissingExtra as error:
+        needs = f"pip install 'beluga-voice[{error.extra}]'"
+        return Row(kind=kind, name=name, installed=needs, credentials=NONE, can=())
+    variables: tuple[str, ...] = getattr(made, "credential_variables", ())
+    if not variables:
+        credentials = LOCAL
+    elif any(os.environ.get(one) for one in variables):
+        credentials = PRESENT
+    else:
+        credentials = f"{MISSING}: {' or '.join(variables)}"
+    can = () if able is None else tuple(_can(able))
+    return Row(kind=kind, name=name, installed="yes", credentials=credentials, can=can)
+
+
+def _capabilities(made: Any) -> Capabilities | None:
+    """Those of the class, or of one made without settings; none where there are none."""
+    able: Any = getattr(made, "capabilities", None)
+    if isinstance(able, Capabilities):
+        return able
+    try:
+        able = getattr(made(), "capabilities", None)
+    except (TypeError, ConfigurationError):
+        return None  # it needs settings
+    return able if isinstance(able, Capabilities) else None
+
+
+def _can(able: Capabilities) -> Iterator[str]:
+    """What is worth telling in a line."""
+    flags = {
+        "interim": able.has_interim_transcripts,
+        "words": able.has_word_times,
+        "turns": able.finds_turns,
+        "tools": able.has_tools,
+        "text": able.has_text_input,
+        "cancel": able.can_cancel,
+        "truncate": able.can_truncate,
+        "delegation": able.has_delegation,
+    }
+    yield from (name for name, is_able in flags.items() if is_able)
+    if able.say is not Faithfulness.NONE:
+        yield f"say:{able.say}"
+    owners = [str(owner) for owner in able.turn_owners]
+    if able.has_tools or len(owners) > 1:
+        yield f"turns:{'/'.join(owners)}"

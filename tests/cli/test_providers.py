@@ -1,0 +1,87 @@
+"""`providers` tells what there is, and `check` what is wrong with it."""
+
+import json
+import os
+
+import pytest
+
+from beluga_voice.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch):
+    """Forget the credentials of this machine."""
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+
+
+def rows(capsys):
+    """What `providers --json` gives, by kind and name."""
+    assert main(["providers", "--json"]) == 0
+    return {(row["kind"], row["name"]): row for row in json.loads(capsys.readouterr().out)}
+
+
+def test_every_provider_is_listed(capsys):
+    """Local ones and hosted ones are there, with what they need and what they can do."""
+    found = rows(capsys)
+    assert found["stt", "pocketsphinx"]["credentials"] == "local"
+    hosted = found["s2s", "openai_realtime"]
+    assert hosted["credentials"] == "missing: OPENAI_API_KEY"
+    assert "truncate" in hosted["can"]
+    assert len({kind for kind, _ in found}) >= 4
+
+
+def test_credentials_of_the_environment_are_seen(capsys, monkeypatch):
+    """A key is present, and is not printed."""
+    monkeypatch.setenv("XAI_API_KEY", "secret-of-ours")
+    assert rows(capsys)["s2s", "grok"]["credentials"] == "present"
+    assert main(["providers"]) == 0
+    out = capsys.readouterr().out
+    assert "present" in out
+    assert "secret" not in out
+
+
+def test_every_hosted_service_says_what_it_needs(capsys):
+    """No service that is reached over a network counts as local."""
+    found = rows(capsys)
+    s2s = [row for (kind, _), row in found.items() if kind == "s2s"]
+    assert len(s2s) == 6
+    assert all(row["credentials"].startswith("missing: ") for row in s2s)
+
+
+def test_a_local_service_is_well(capsys):
+    """The embedded recogniser and voice can be used."""
+    assert main(["check", "pocketsphinx", "espeak"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("ok") == 2
+
+
+def test_what_keeps_a_service_from_being_used_is_told(capsys):
+    """A missing key is a failure that names the variable, and the status says so."""
+    assert main(["check", "openai_realtime"]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("FAILED")
+    assert "OPENAI_API_KEY" in out
+
+
+def test_without_names_those_without_credentials_are_left_out(capsys):
+    """What is not tried is told too, so that silence does not look like health."""
+    assert main(["check"]) == 0
+    told = capsys.readouterr()
+    assert "stt pocketsphinx: ready" in told.out
+    assert "s2s grok: not tried, credentials: missing: XAI_API_KEY" in told.err
+
+
+def test_an_unknown_name_is_refused(capsys):
+    """The error lists the names there are."""
+    assert main(["check", "nobody"]) == 2
+    assert "pocketsphinx" in capsys.readouterr().err
+
+
+def test_a_port_where_nobody_listens_is_told(capsys, monkeypatch):
+    """A refused connection is a failure with the address in it."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    arguments = ["check", "openai_realtime", "--endpoint", "ws://127.0.0.1:9/v1/realtime"]
+    assert main(arguments) == 1
+    assert "127.0.0.1:9" in capsys.readouterr().out
