@@ -182,9 +182,9 @@ class WireProtocol:
                 "send sound in pieces of 20 ms or longer",
                 is_fatal=True,
             )
-        if isinstance(message, bytes):
-            return self._receive_sound(message, now=now)
-        return self._receive_text(message)
+        if isinstance(message, str):
+            return self._receive_text(message)
+        return self._receive_sound(message, now=now)
 
     def deadline(self) -> float:
         """The time at which `expire` has something to say, unless a message comes before."""

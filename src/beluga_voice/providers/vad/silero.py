@@ -180,7 +180,8 @@ class SileroVad:
 
         That of a frame that is left out is that of the frame before.
         """
-        _check(frame)
+        if len(frame) != _FRAME_BYTES:
+            raise _wrong(frame)
         sound = self._context + frame
         self._context = frame[-_CONTEXT_BYTES:]
         due = (sound,) if self._gate is None else self._gate.due(sound)
@@ -226,26 +227,24 @@ class SileroBatch:
         """A detector for one more line."""
         return BatchedSileroVad(self, gate or (EnergyGate() if has_gate else None))
 
-    def submit(self, line: "BatchedSileroVad", sound: bytes) -> None:
-        """Have a frame, after its context, judged with the next run; called by the detector."""
-        if (queue := self._waiting.get(line)) is not None:
-            queue.append(sound)
-            if len(queue) >= _MOST_WAITING:
-                self.run()
-            return
-        self._waiting[line] = deque((sound,))
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._window_seconds, self.run)
+    def submit(self, line: "BatchedSileroVad", sounds: Sequence[bytes]) -> None:
+        """Have frames, after their context, judged with the next run; called by the detector.
+
+        That is now, if frames of enough lines wait, or too many of this one.
+        """
+        waiting = self._waiting
+        if (queue := waiting.get(line)) is None:
+            queue = waiting[line] = deque()
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._window_seconds, self.run)
+        queue.extend(sounds)
+        if len(waiting) >= self._max_lines or len(queue) >= _MOST_WAITING:
+            self.run()
 
     def withdraw(self, line: "BatchedSileroVad") -> None:
         """Forget a line's waiting frames."""
         self._waiting.pop(line, None)
-
-    def run_if_full(self) -> None:
-        """Judge all that waits if that is enough lines; called by the detector."""
-        if len(self._waiting) >= self._max_lines:
-            self.run()
 
     def run(self) -> None:
         """Judge all that waits, now."""
@@ -293,16 +292,15 @@ class BatchedSileroVad:
 
     def process(self, frame: bytes, /) -> float:
         """The newest probability of speech; raises `WrongFormat` for a frame of another length."""
-        _check(frame)
+        if len(frame) != _FRAME_BYTES:
+            raise _wrong(frame)
         sound = self._context + frame
         self._context = frame[-_CONTEXT_BYTES:]
         due = (sound,) if self._gate is None else self._gate.due(sound)
-        if not due:
+        if due:
+            self._batch.submit(self, due)
+        else:
             self.skipped_frames += 1
-            return self._probability
-        for each in due:
-            self._batch.submit(self, each)
-        self._batch.run_if_full()
         return self._probability
 
     def learn(self, probability: float, state: bytes) -> None:
@@ -320,6 +318,5 @@ class BatchedSileroVad:
         self._probability = 0.0
 
 
-def _check(frame: bytes) -> None:
-    if len(frame) != _FRAME_BYTES:
-        raise WrongFormat(f"a frame of {len(frame)} bytes; {_FRAME_BYTES} are due", op="vad")
+def _wrong(frame: bytes) -> WrongFormat:
+    return WrongFormat(f"a frame of {len(frame)} bytes; {_FRAME_BYTES} are due", op="vad")
