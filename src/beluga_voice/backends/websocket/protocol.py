@@ -144,12 +144,13 @@ class Budget:
 
     def spend(self, amount: float, *, now: float) -> bool:
         """Take `amount`; false, with nothing taken, when less is left."""
-        self._left = min(self._burst, self._left + (now - self._since) * self._rate)
+        left = self._left + (now - self._since) * self._rate
+        if left > self._burst:
+            left = self._burst
         self._since = now
-        if amount > self._left:
-            return False
-        self._left -= amount
-        return True
+        is_enough = amount <= left
+        self._left = left - amount if is_enough else left
+        return is_enough
 
 
 class WireProtocol:

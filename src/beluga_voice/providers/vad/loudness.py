@@ -13,7 +13,7 @@ SILENCE_DB = -100.0
 
 def level_db(frame: bytes) -> float:
     """The level of mono 16-bit PCM in dB of full scale, -100 at least, without any offset."""
-    if frame == bytes(len(frame)):
+    if not any(frame[:2]) and frame == bytes(len(frame)):
         return SILENCE_DB
     samples = np.frombuffer(frame, _PCM16).astype(np.float64)
     count = len(samples)
