@@ -307,9 +307,10 @@ class Engine:
         first = self._responses.sent(response_id, samples, sounding_until)
         if first is not None:
             self._exchange.first_sound(first, now)
-        self._exchange.await_end(now)
-        if self._farewell is not None:
-            self._part(now)
+        if self._responses.may_have_ended:
+            self._exchange.await_end(now)
+            if self._farewell is not None:
+                self._part(now)
 
     def broken(self, message: str) -> None:
         """The service sent what cannot be used."""

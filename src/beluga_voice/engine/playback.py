@@ -108,6 +108,14 @@ class Playback:
         """Whether no response is alive."""
         return not self._alive
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether there is one living response, of which more is to be made or sent."""
+        if len(self._alive) != 1:
+            return False
+        (response,) = self._alive.values()
+        return response.status is None or response.sent < response.generated
+
     def get(self, response_id: ResponseId) -> Response | None:
         """The living response of that id."""
         return self._alive.get(response_id)

@@ -47,6 +47,11 @@ class Responses:
         """Whether that response has begun and is not over."""
         return self._playback.get(response_id) is not None
 
+    @property
+    def may_have_ended(self) -> bool:
+        """Whether `await_end` may find one: not while the only response is in the middle."""
+        return not self._playback.is_midway
+
     def start(self, event: ResponseStarted) -> None:
         """A response begins."""
         if not self._is_known(event.response_id):

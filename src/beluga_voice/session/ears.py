@@ -27,6 +27,8 @@ class Ears:
     ) -> None:
         self._detector = detector
         self._reducer = reducer
+        self.reduces = reducer is not None
+        """Whether `reduce` does anything."""
         self._past: deque[bytes] = deque()
         self._past_samples = 0
         self._keep = to_samples(settings.preroll_ms + settings.start_ms, rate)
@@ -76,9 +78,11 @@ class Ears:
         """Keep sound for the case that it turns out to be the beginning of an utterance."""
         past = self._past
         past.append(pcm)
-        self._past_samples += len(pcm) >> 1
-        while past and self._past_samples - (len(past[0]) >> 1) >= self._keep:
-            self._past_samples -= len(past.popleft()) >> 1
+        samples = self._past_samples + (len(pcm) >> 1)
+        while past and samples - (oldest := len(past[0]) >> 1) >= self._keep:
+            del past[0]
+            samples -= oldest
+        self._past_samples = samples
 
     def recall(self) -> list[bytes]:
         """Take out what was kept."""

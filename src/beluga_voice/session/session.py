@@ -333,7 +333,8 @@ class Session:
                 f"{len(pcm)} bytes end inside a 16-bit sample; send whole samples", op="session"
             )
         ears = self._ears
-        pcm = ears.reduce(pcm)
+        if ears.reduces:
+            pcm = ears.reduce(pcm)
         engine.heard_line(self._loop.time())
         if self._is_continuous:
             self._give(pcm)

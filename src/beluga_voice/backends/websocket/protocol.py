@@ -144,12 +144,13 @@ class Budget:
 
     def spend(self, amount: float, *, now: float) -> bool:
         """Take `amount`; false, with nothing taken, when less is left."""
-        self._left = min(self._burst, self._left + (now - self._since) * self._rate)
+        left = self._left + (now - self._since) * self._rate
+        if left > self._burst:
+            left = self._burst
         self._since = now
-        if amount > self._left:
-            return False
-        self._left -= amount
-        return True
+        is_enough = amount <= left
+        self._left = left - amount if is_enough else left
+        return is_enough
 
 
 class WireProtocol:
@@ -182,9 +183,9 @@ class WireProtocol:
                 "send sound in pieces of 20 ms or longer",
                 is_fatal=True,
             )
-        if isinstance(message, bytes):
-            return self._receive_sound(message, now=now)
-        return self._receive_text(message)
+        if isinstance(message, str):
+            return self._receive_text(message)
+        return self._receive_sound(message, now=now)
 
     def deadline(self) -> float:
         """The time at which `expire` has something to say, unless a message comes before."""

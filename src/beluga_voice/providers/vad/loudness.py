@@ -1,7 +1,9 @@
 """How loud a frame is."""
 
 import math
+from collections.abc import Sequence
 from functools import cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +15,25 @@ SILENCE_DB = -100.0
 
 def level_db(frame: bytes) -> float:
     """The level of mono 16-bit PCM in dB of full scale, -100 at least, without any offset."""
-    if frame == bytes(len(frame)):
+    if not any(frame[:2]) and frame == bytes(len(frame)):
         return SILENCE_DB
     samples = np.frombuffer(frame, _PCM16).astype(np.float64)
     count = len(samples)
     offset = float(samples.dot(_ones(count))) / count
     power = float(samples.dot(samples)) / count - offset * offset
     return max(SILENCE_DB, 10 * math.log10(power / 2**30)) if power > 0 else SILENCE_DB
+
+
+def levels_db(frames: Sequence[bytes]) -> list[float]:
+    """The level of each of some frames of one length, as `level_db` gives it, in less time."""
+    samples = np.frombuffer(b"".join(frames), _PCM16).reshape(len(frames), -1).astype(np.float64)
+    count = samples.shape[1]
+    offsets = samples.dot(_ones(count)) / count
+    powers = np.einsum("ij,ij->i", samples, samples) / count - offsets * offsets
+    return [
+        max(SILENCE_DB, 10 * math.log10(power / 2**30)) if power > 0 else SILENCE_DB
+        for power in cast(list[float], powers.tolist())
+    ]
 
 
 @cache

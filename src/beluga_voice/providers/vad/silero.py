@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from beluga_voice.errors import MissingExtra, WrongFormat
-from beluga_voice.providers.vad.loudness import SILENCE_DB, level_db
+from beluga_voice.providers.vad.loudness import SILENCE_DB, level_db, levels_db
 from beluga_voice.providers.vad.silero_network import (
     CONTEXT_SAMPLES,
     FRAME_SAMPLES,
@@ -101,13 +101,17 @@ class EnergyGate:
         self._room: float | None = None
         self._loud = SILENCE_DB
 
-    def due(self, frame: bytes) -> Sequence[bytes]:
-        """The frames to show the model now, the last being this one; none leaves it out."""
+    def due(self, frame: bytes, level: float | None = None) -> Sequence[bytes]:
+        """The frames to show the model now, the last being this one; none leaves it out.
+
+        `level` is that of the frame, if it is known.
+        """
         if self._sure:
-            return self._due_in_speech(frame)
+            return self._due_in_speech(frame, level)
         if not self._since_speech and self._room is not None:
             return self._all_and(frame)
-        level = level_db(frame)
+        if level is None:
+            level = level_db(frame)
         if self._room is None:
             self._room = level
         stands_out = level >= self._silence and level >= self._room + self._margin
@@ -122,10 +126,11 @@ class EnergyGate:
             return ()
         return self._only(frame)
 
-    def _due_in_speech(self, frame: bytes) -> Sequence[bytes]:
+    def _due_in_speech(self, frame: bytes, level: float | None) -> Sequence[bytes]:
         if self._speech_frames == NEVER:
             return self._all_and(frame)
-        level = level_db(frame)
+        if level is None:
+            level = level_db(frame)
         self._loud = max(level, self._loud - _FORGOTTEN_DB)
         if self._sure < self._speech_frames:
             return self._all_and(frame)
@@ -180,7 +185,8 @@ class SileroVad:
 
         That of a frame that is left out is that of the frame before.
         """
-        _check(frame)
+        if len(frame) != _FRAME_BYTES:
+            raise _wrong(frame)
         sound = self._context + frame
         self._context = frame[-_CONTEXT_BYTES:]
         due = (sound,) if self._gate is None else self._gate.due(sound)
@@ -215,6 +221,8 @@ class SileroBatch:
         self._room = room_for(max_lines)
         self._window_seconds = window_milliseconds / 1000
         self._max_lines = max_lines
+        self._heard: list[tuple[BatchedSileroVad, bytes]] = []
+        """What no gate has seen yet."""
         self._waiting: dict[BatchedSileroVad, deque[bytes]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._networks: dict[int, Network] = {}
@@ -227,31 +235,46 @@ class SileroBatch:
         return BatchedSileroVad(self, gate or (EnergyGate() if has_gate else None))
 
     def submit(self, line: "BatchedSileroVad", sound: bytes) -> None:
-        """Have a frame, after its context, judged with the next run; called by the detector."""
-        if (queue := self._waiting.get(line)) is not None:
-            queue.append(sound)
-            if len(queue) >= _MOST_WAITING:
-                self.run()
-            return
-        self._waiting[line] = deque((sound,))
+        """Have a frame, after its context, judged with the next run; called by the detector.
+
+        That is now, if frames of enough lines wait, or too many of this one.
+        """
+        self._heard.append((line, sound))
+        line.waiting += 1
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._window_seconds, self.run)
+        if line.waiting >= _MOST_WAITING:
+            self.run()
+        elif len(self._heard) >= self._max_lines:
+            self._sift()
+
+    def _sift(self) -> None:
+        """Let the gates say what is to be judged of what was heard; if it is enough, judge it."""
+        heard, self._heard = self._heard, []
+        waiting, is_enough = self._waiting, False
+        levels = levels_db([sound for _, sound in heard])
+        for (line, sound), level in zip(heard, levels, strict=True):
+            line.waiting = 0
+            if due := line.due(sound, level):
+                queue = waiting.setdefault(line, deque())
+                queue.extend(due)
+                is_enough = is_enough or len(queue) >= _MOST_WAITING
+        if is_enough or len(waiting) >= self._max_lines:
+            self.run()
 
     def withdraw(self, line: "BatchedSileroVad") -> None:
         """Forget a line's waiting frames."""
+        self._heard = [one for one in self._heard if one[0] is not line]
         self._waiting.pop(line, None)
-
-    def run_if_full(self) -> None:
-        """Judge all that waits if that is enough lines; called by the detector."""
-        if len(self._waiting) >= self._max_lines:
-            self.run()
 
     def run(self) -> None:
         """Judge all that waits, now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._heard:
+            self._sift()  # which may come back here, with nothing heard
         waiting: list[tuple[BatchedSileroVad, deque[bytes]]] = [*self._waiting.items()]
         self._waiting.clear()
         while waiting:
@@ -290,20 +313,25 @@ class BatchedSileroVad:
         self._probability = 0.0
         self.state = NO_STATE
         self.skipped_frames = 0
+        self.waiting = 0
+        """How many of its frames the gate has not seen yet."""
 
     def process(self, frame: bytes, /) -> float:
         """The newest probability of speech; raises `WrongFormat` for a frame of another length."""
-        _check(frame)
+        if len(frame) != _FRAME_BYTES:
+            raise _wrong(frame)
         sound = self._context + frame
         self._context = frame[-_CONTEXT_BYTES:]
-        due = (sound,) if self._gate is None else self._gate.due(sound)
-        if not due:
-            self.skipped_frames += 1
-            return self._probability
-        for each in due:
-            self._batch.submit(self, each)
-        self._batch.run_if_full()
+        self._batch.submit(self, sound)
         return self._probability
+
+    def due(self, sound: bytes, level: float) -> Sequence[bytes]:
+        """What the model should be shown now that this came."""
+        if self._gate is None:
+            return (sound,)
+        due = self._gate.due(sound, level)
+        self.skipped_frames += not due
+        return due
 
     def learn(self, probability: float, state: bytes) -> None:
         """Take the batch's answer, and what to remember."""
@@ -320,6 +348,5 @@ class BatchedSileroVad:
         self._probability = 0.0
 
 
-def _check(frame: bytes) -> None:
-    if len(frame) != _FRAME_BYTES:
-        raise WrongFormat(f"a frame of {len(frame)} bytes; {_FRAME_BYTES} are due", op="vad")
+def _wrong(frame: bytes) -> WrongFormat:
+    return WrongFormat(f"a frame of {len(frame)} bytes; {_FRAME_BYTES} are due", op="vad")

@@ -71,7 +71,7 @@ class Weights:
         fourier = np.concatenate([np.cos(turns), -np.sin(turns)]) * window
         if not np.allclose(basis, fourier, atol=1e-5):
             raise ValueError("the spectrum is not that of a window")
-        self.window = window / np.float32(_FULL_SCALE)
+        self.window = window * np.float32(_WINDOW / _FULL_SCALE)
         kernels = [named[f"encoder.{at}.reparam_conv.weight"] for at in range(4)]
         self.biases = [named[f"encoder.{at}.reparam_conv.bias"] for at in range(4)]
         first, second, third, fourth = (kernel.transpose(2, 1, 0) for kernel in kernels)
@@ -191,7 +191,8 @@ class Network:
         magnitudes, squares = self._magnitudes, self._squares
         self._mirror[:] = self._mirrored
         np.multiply(self._windows, self._weights.window, out=self._windowed)
-        np.fft.rfft(self._windowed, out=self._spectra)
+        # Only with a factor, which is in the window, does numpy stay with 32 bits.
+        np.fft.rfft(self._windowed, norm="forward", out=self._spectra)
         np.multiply(self._real, self._real, out=magnitudes)
         np.multiply(self._imaginary, self._imaginary, out=squares)
         magnitudes += squares
