@@ -1,9 +1,7 @@
 """How loud a frame is."""
 
 import math
-from collections.abc import Sequence
 from functools import cache
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +20,6 @@ def level_db(frame: bytes) -> float:
     offset = float(samples.dot(_ones(count))) / count
     power = float(samples.dot(samples)) / count - offset * offset
     return max(SILENCE_DB, 10 * math.log10(power / 2**30)) if power > 0 else SILENCE_DB
-
-
-def levels_db(frames: Sequence[bytes]) -> list[float]:
-    """The level of each of some frames of one length, as `level_db` gives it, in less time."""
-    samples = np.frombuffer(b"".join(frames), _PCM16).reshape(len(frames), -1).astype(np.float64)
-    count = samples.shape[1]
-    offsets = samples.dot(_ones(count)) / count
-    powers = np.einsum("ij,ij->i", samples, samples) / count - offsets * offsets
-    return [
-        max(SILENCE_DB, 10 * math.log10(power / 2**30)) if power > 0 else SILENCE_DB
-        for power in cast(list[float], powers.tolist())
-    ]
 
 
 @cache

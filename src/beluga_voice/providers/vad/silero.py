@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from beluga_voice.errors import MissingExtra, WrongFormat
-from beluga_voice.providers.vad.loudness import SILENCE_DB, level_db, levels_db
+from beluga_voice.providers.vad.loudness import SILENCE_DB, level_db
 from beluga_voice.providers.vad.silero_network import (
     CONTEXT_SAMPLES,
     FRAME_SAMPLES,
@@ -101,17 +101,13 @@ class EnergyGate:
         self._room: float | None = None
         self._loud = SILENCE_DB
 
-    def due(self, frame: bytes, level: float | None = None) -> Sequence[bytes]:
-        """The frames to show the model now, the last being this one; none leaves it out.
-
-        `level` is that of the frame, if it is known.
-        """
+    def due(self, frame: bytes) -> Sequence[bytes]:
+        """The frames to show the model now, the last being this one; none leaves it out."""
         if self._sure:
-            return self._due_in_speech(frame, level)
+            return self._due_in_speech(frame)
         if not self._since_speech and self._room is not None:
             return self._all_and(frame)
-        if level is None:
-            level = level_db(frame)
+        level = level_db(frame)
         if self._room is None:
             self._room = level
         stands_out = level >= self._silence and level >= self._room + self._margin
@@ -126,11 +122,10 @@ class EnergyGate:
             return ()
         return self._only(frame)
 
-    def _due_in_speech(self, frame: bytes, level: float | None) -> Sequence[bytes]:
+    def _due_in_speech(self, frame: bytes) -> Sequence[bytes]:
         if self._speech_frames == NEVER:
             return self._all_and(frame)
-        if level is None:
-            level = level_db(frame)
+        level = level_db(frame)
         self._loud = max(level, self._loud - _FORGOTTEN_DB)
         if self._sure < self._speech_frames:
             return self._all_and(frame)
@@ -221,8 +216,6 @@ class SileroBatch:
         self._room = room_for(max_lines)
         self._window_seconds = window_milliseconds / 1000
         self._max_lines = max_lines
-        self._heard: list[tuple[BatchedSileroVad, bytes]] = []
-        """What no gate has seen yet."""
         self._waiting: dict[BatchedSileroVad, deque[bytes]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._networks: dict[int, Network] = {}
@@ -234,38 +227,23 @@ class SileroBatch:
         """A detector for one more line."""
         return BatchedSileroVad(self, gate or (EnergyGate() if has_gate else None))
 
-    def submit(self, line: "BatchedSileroVad", sound: bytes) -> None:
-        """Have a frame, after its context, judged with the next run; called by the detector.
+    def submit(self, line: "BatchedSileroVad", sounds: Sequence[bytes]) -> None:
+        """Have frames, after their context, judged with the next run; called by the detector.
 
         That is now, if frames of enough lines wait, or too many of this one.
         """
-        self._heard.append((line, sound))
-        line.waiting += 1
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._window_seconds, self.run)
-        if line.waiting >= _MOST_WAITING:
-            self.run()
-        elif len(self._heard) >= self._max_lines:
-            self._sift()
-
-    def _sift(self) -> None:
-        """Let the gates say what is to be judged of what was heard; if it is enough, judge it."""
-        heard, self._heard = self._heard, []
-        waiting, is_enough = self._waiting, False
-        levels = levels_db([sound for _, sound in heard])
-        for (line, sound), level in zip(heard, levels, strict=True):
-            line.waiting = 0
-            if due := line.due(sound, level):
-                queue = waiting.setdefault(line, deque())
-                queue.extend(due)
-                is_enough = is_enough or len(queue) >= _MOST_WAITING
-        if is_enough or len(waiting) >= self._max_lines:
+        waiting = self._waiting
+        if (queue := waiting.get(line)) is None:
+            queue = waiting[line] = deque()
+            if self._timer is None:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._window_seconds, self.run)
+        queue.extend(sounds)
+        if len(waiting) >= self._max_lines or len(queue) >= _MOST_WAITING:
             self.run()
 
     def withdraw(self, line: "BatchedSileroVad") -> None:
         """Forget a line's waiting frames."""
-        self._heard = [one for one in self._heard if one[0] is not line]
         self._waiting.pop(line, None)
 
     def run(self) -> None:
@@ -273,8 +251,6 @@ class SileroBatch:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._heard:
-            self._sift()  # which may come back here, with nothing heard
         waiting: list[tuple[BatchedSileroVad, deque[bytes]]] = [*self._waiting.items()]
         self._waiting.clear()
         while waiting:
@@ -313,8 +289,6 @@ class BatchedSileroVad:
         self._probability = 0.0
         self.state = NO_STATE
         self.skipped_frames = 0
-        self.waiting = 0
-        """How many of its frames the gate has not seen yet."""
 
     def process(self, frame: bytes, /) -> float:
         """The newest probability of speech; raises `WrongFormat` for a frame of another length."""
@@ -322,16 +296,12 @@ class BatchedSileroVad:
             raise _wrong(frame)
         sound = self._context + frame
         self._context = frame[-_CONTEXT_BYTES:]
-        self._batch.submit(self, sound)
+        due = (sound,) if self._gate is None else self._gate.due(sound)
+        if due:
+            self._batch.submit(self, due)
+        else:
+            self.skipped_frames += 1
         return self._probability
-
-    def due(self, sound: bytes, level: float) -> Sequence[bytes]:
-        """What the model should be shown now that this came."""
-        if self._gate is None:
-            return (sound,)
-        due = self._gate.due(sound, level)
-        self.skipped_frames += not due
-        return due
 
     def learn(self, probability: float, state: bytes) -> None:
         """Take the batch's answer, and what to remember."""
