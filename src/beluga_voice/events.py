@@ -751,6 +751,13 @@ class Reconnected(Struct, frozen=True, kw_only=True):
     attempt: int
 
 
+class ServiceRenewed(Struct, frozen=True, kw_only=True):
+    """The connection to the service was replaced before it ended; nobody heard anything of it."""
+
+    reason: str
+    """`age`, or `going_away` if the service said so."""
+
+
 EndReason = Literal["hung_up", "closed", "failed", "timeout", "ended"]
 """Who ended it: the person, the application, a failure, a deadline, or the service on purpose."""
 
@@ -779,6 +786,7 @@ type SessionEvent = (
     | ErrorOccurred
     | Reconnecting
     | Reconnected
+    | ServiceRenewed
     | SessionEnded
 )
 

@@ -26,6 +26,8 @@ class Due(Label):
     """The line may have stopped bringing sound."""
     RECONNECT = auto()
     """The next attempt to connect."""
+    RENEW = auto()
+    """The link to the service should be replaced before it ends."""
     KEYS = auto()
     """No more telephone keys follow."""
 

@@ -18,6 +18,20 @@ class Connect(Struct, frozen=True, kw_only=True):
     history: tuple[HistoryItem, ...]
 
 
+class Standby(Struct, frozen=True, kw_only=True):
+    """Open a second link, which should know `history`, and keep it ready."""
+
+    history: tuple[HistoryItem, ...]
+
+
+class Adopt(Struct, frozen=True, kw_only=True):
+    """Let the second link take the place of the first, and close that."""
+
+
+class Discard(Struct, frozen=True, kw_only=True):
+    """Close the second link."""
+
+
 class Send(Struct, frozen=True, kw_only=True):
     """Give the service a command."""
 
@@ -83,6 +97,9 @@ class End(Struct, frozen=True, kw_only=True):
 
 type Effect = (
     Connect
+    | Standby
+    | Adopt
+    | Discard
     | Send
     | Finish
     | Silence

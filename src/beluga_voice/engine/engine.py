@@ -14,10 +14,19 @@ from typing import assert_never
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
 from beluga_voice.engine.effects import Forget, RunTool, StopTool
 from beluga_voice.engine.exchange import Exchange
-from beluga_voice.engine.happened import Close, Happened, LinkFailed, LinkOpened, ToolFinished
+from beluga_voice.engine.happened import (
+    Close,
+    Happened,
+    LinkFailed,
+    LinkOpened,
+    StandbyLost,
+    StandbyReady,
+    ToolFinished,
+)
 from beluga_voice.engine.history import History
 from beluga_voice.engine.link import ReconnectSettings
 from beluga_voice.engine.outlet import Outlet
+from beluga_voice.engine.renewal import Renewal, RenewalSettings
 from beluga_voice.engine.responses import Responses
 from beluga_voice.engine.supervision import Supervision
 from beluga_voice.engine.tools import Tools
@@ -87,6 +96,7 @@ class EngineSettings:
     turns: TurnSettings = field(default_factory=TurnSettings)
     dead_air: DeadAirSettings = field(default_factory=DeadAirSettings)
     reconnect: ReconnectSettings = field(default_factory=ReconnectSettings)
+    renewal: RenewalSettings = field(default_factory=RenewalSettings)
     history_limit: int = 200
 
 
@@ -139,6 +149,13 @@ class Engine:
             can_nudge=capabilities.can_request_response,
             provider=provider,
             on_change=self._show,
+        )
+        self._renewal = Renewal(
+            self._outlet,
+            self._history,
+            capabilities=capabilities,
+            settings=settings.renewal,
+            is_quiet=self._is_quiet,
         )
         self._farewell: str | None = None
         """Why the service has ended the conversation, once it has."""
@@ -236,18 +253,26 @@ class Engine:
                 if event.category is not ErrorCategory.BENIGN:
                     self._outlet.fail(_CODES[event.category], event.message)
             case LinkOpened():
+                self._renewal.opened(now)
                 self._supervision.opened(exchange, now)
             case LinkFailed():
                 self._supervision.failed(event.error, exchange, now)
             case LinkClosed() if self._farewell is not None:
                 self._supervision.parted(exchange, now)
             case LinkClosed():
+                self._renewal.closed()
                 self._supervision.closed(event, exchange, now)
             case ConversationEnded():
                 self._farewell = event.reason
             case Close():
                 self._supervision.end(event.reason, event.message, now)
-            case LinkReady() | UsageReported() | GoingAway() | ResumptionChanged():
+            case GoingAway():
+                self._renewal.due("going_away")
+            case StandbyReady():
+                self._renewal.stands_by()
+            case StandbyLost():
+                self._renewal.lost(now)
+            case LinkReady() | UsageReported() | ResumptionChanged():
                 pass
             case ResponseAudio() | DelegationRequested():
                 pass  # sound passes by: see `generated`
@@ -255,6 +280,8 @@ class Engine:
                 assert_never(event)
         if self._farewell is not None:
             self._part(now)
+        if self._renewal.is_wanted and not self.is_over:
+            self._renewal.look(now)
 
     def expire(self, now: float) -> None:
         """Time passed: do what is due by `now`."""
@@ -273,10 +300,14 @@ class Engine:
                     self._exchange.check_input(now)
                 case Due.KEYS:
                     self._exchange.keys_done(now)
+                case Due.RENEW:
+                    self._renewal.due("age")
                 case Due.RECONNECT:
                     self._supervision.connect(self._exchange)
                 case _:
                     assert_never(due)
+        if self._renewal.is_wanted and not self.is_over:
+            self._renewal.look(now)
 
     # ── sound, which passes by ──────────────────────────────────────────────────────────────
 
@@ -360,6 +391,11 @@ class Engine:
         )
         self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
         self._exchange.tool_answered(now)
+
+    def _is_quiet(self) -> bool:
+        """Whether nobody speaks, nothing sounds, and nothing is being done."""
+        is_still = self.floor is Floor.QUIET and self._responses.is_idle
+        return is_still and not self._tools.running and self._outlet.is_up
 
     def _part(self, now: float) -> None:
         """Once the last words of a service that has gone were heard, the session is over."""

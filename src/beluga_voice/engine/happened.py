@@ -28,6 +28,14 @@ class LinkFailed(Struct, frozen=True, kw_only=True):
     error: BelugaError
 
 
+class StandbyReady(Struct, frozen=True, kw_only=True):
+    """The second link is open."""
+
+
+class StandbyLost(Struct, frozen=True, kw_only=True):
+    """The second link could not be opened, or is gone."""
+
+
 class ToolFinished(Struct, frozen=True, kw_only=True):
     """A tool gave its result."""
 
@@ -43,6 +51,6 @@ class Close(Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-type DriverEvent = LinkOpened | LinkFailed | ToolFinished | Close
+type DriverEvent = LinkOpened | LinkFailed | StandbyReady | StandbyLost | ToolFinished | Close
 type CallerEvent = CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
 type Happened = S2sEvent | CallerEvent | VoiceStarted | VoiceStopped | Say | Update | DriverEvent

@@ -12,7 +12,6 @@ import logging
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -20,7 +19,9 @@ from typing import Self, get_args
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
 from beluga_voice.engine.effects import (
+    Adopt,
     Connect,
+    Discard,
     Effect,
     End,
     Finish,
@@ -30,6 +31,7 @@ from beluga_voice.engine.effects import (
     RunTool,
     Send,
     Silence,
+    Standby,
     StopTool,
     Tone,
 )
@@ -37,8 +39,6 @@ from beluga_voice.engine.engine import Engine, EngineSettings
 from beluga_voice.engine.happened import (
     Close,
     Happened,
-    LinkFailed,
-    LinkOpened,
     ToolFinished,
 )
 from beluga_voice.engine.turns import Floor
@@ -49,9 +49,7 @@ from beluga_voice.errors import (
     ConfigurationError,
     ErrorCode,
     Misuse,
-    ProviderError,
     ToolFailed,
-    Unreachable,
     Unsupported,
     WrongFormat,
     where,
@@ -68,7 +66,6 @@ from beluga_voice.events import (
     ErrorOccurred,
     HistoryItem,
     KeyPressed,
-    LinkClosed,
     ResponseAudio,
     ResponseId,
     ResumptionChanged,
@@ -102,6 +99,7 @@ from beluga_voice.session.happening import Happening
 from beluga_voice.session.keeper import Keeper
 from beluga_voice.session.line import GuardedLine, NoLine
 from beluga_voice.session.metrics import COUNTED, Meter, SessionMetrics
+from beluga_voice.session.service import Service
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
 from beluga_voice.session.tools import run_tool, tools_of
 from beluga_voice.support import owner_of, refuse_unsupported
@@ -110,8 +108,6 @@ from beluga_voice.transports.feed import Feed
 log = logging.getLogger(__name__)
 
 EVENTS = frozenset(get_args(SessionEvent.__value__))
-CONNECT_SECONDS = 10.0
-CLOSE_SECONDS = 2.0
 KEPT_INPUT_SECONDS = 30.0
 """Speech of the person that is kept until its words are known, for a service that comes after."""
 BEFORE_VOICE_SECONDS = 1.5
@@ -226,7 +222,6 @@ class Session:
         self._sequence = 0
         self._meter = Meter()
         self._crash: Exception | None = None
-        self._failure: BelugaError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._running_tools: dict[ToolCallId, asyncio.Task[None]] = {}
@@ -244,7 +239,6 @@ class Session:
         self._began = self._loop.time()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._over = asyncio.Event()
-        self._link_over = asyncio.Event()
         self._speaker = Speaker(
             loop=self._loop,
             line=GuardedLine(self._line, lambda reason: self._step(CallClosed(reason=reason))),
@@ -254,6 +248,14 @@ class Session:
         )
         self._group = asyncio.TaskGroup()
         await self._group.__aenter__()
+        self._service = Service(
+            self._provider,
+            self._group,
+            name=f"beluga-voice service {self.id}",
+            step=self._step,
+            hear=self._hear_service,
+            on_link=self._use,
+        )
         if self._keeper is not None:
             name = f"beluga-voice memory {self.id}"
             self._group.create_task(self._keeper.run(), name=name)
@@ -522,9 +524,13 @@ class Session:
             case Tone():
                 self._speaker.tone()
             case Connect():
-                assert self._group is not None
-                name = f"beluga-voice service {self.id}"
-                self._group.create_task(self._serve(effect.history), name=name)
+                self._service.connect(self._options_with(effect.history))
+            case Standby():
+                self._service.stand_by(self._options_with(effect.history))
+            case Adopt():
+                self._service.adopt()
+            case Discard():
+                self._service.discard()
             case End():
                 self._finish(effect.message)
             case _:
@@ -625,65 +631,20 @@ class Session:
 
     # ── the service ─────────────────────────────────────────────────────────────────────────
 
-    async def _serve(self, history: tuple[HistoryItem, ...]) -> None:
-        """Hold one link open until it or the session is over."""
-        self._link_over.clear()
-        stack = AsyncExitStack()
-        is_open = False
-        try:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    if not self._provider.capabilities.can_seed_history:
-                        history = ()
-                    link = await stack.enter_async_context(
-                        self._provider.connect(replace(self._options, history=history))
-                    )
-            except TimeoutError as error:
-                message = f"{self._provider.name} did not answer within {CONNECT_SECONDS:g} s"
-                raise Unreachable(message, op="connect", provider=self._provider.name) from error
-            is_open = True
-            if not self._engine.is_over:
-                self._link = link
-                self._step(LinkOpened())
-                link.attach(self._hear_service)
-                if not self._opened.done():
-                    self._opened.set_result(None)
-                await self._link_over.wait()
-        except BelugaError as error:
-            self._lose(error, is_open=is_open)
-        except Exception as error:
-            log.error("the provider %s failed: %s", self._provider.name, where(error))
-            message = f"{self._provider.name} failed: {type(error).__name__}"
-            self._lose(ProviderError(message, op="connect"), is_open=is_open, cause=error)
-        finally:
-            self._link = None
-            try:
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await stack.aclose()
-            except TimeoutError:
-                log.warning("%s did not close within %g s", self._provider.name, CLOSE_SECONDS)
-            except Exception as error:
-                name = self._provider.name
-                log.error("the provider %s failed while closing: %s", name, where(error))
+    def _options_with(self, history: tuple[HistoryItem, ...]) -> S2sOptions:
+        """What a new link is asked for."""
+        can_seed = self._provider.capabilities.can_seed_history
+        return replace(self._options, history=history if can_seed else ())
 
-    def _lose(
-        self, error: BelugaError, *, is_open: bool, cause: BaseException | None = None
-    ) -> None:
-        error.__cause__ = error.__cause__ or cause
-        self._failure = error
-        if is_open:
-            self._hear_service(LinkClosed(is_clean=False, reason=str(error)))
-        else:
-            self._step(LinkFailed(error=error))
+    def _use(self, link: S2sLink | None) -> None:
+        """That is the present link, or there is none."""
+        self._link = link
+        if link is not None and not self._opened.done():
+            self._opened.set_result(None)
 
     def _hear_service(self, event: S2sEvent) -> None:
-        """An event of the service; called by its link."""
-        if type(event) is LinkClosed:
-            if self._link is None:
-                return
-            self._link = None
-            self._link_over.set()
-        elif self._from_service is not None and type(event) is ResponseAudio:
+        """An event of the present link."""
+        if self._from_service is not None and type(event) is ResponseAudio:
             pcm = self._from_service.feed(event.pcm)
             event = ResponseAudio(response_id=event.response_id, pcm=pcm)
         elif type(event) is ResumptionChanged:
@@ -787,12 +748,12 @@ class Session:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = self._timer_at = None
-        self._link_over.set()
+        self._service.shut()
         if self._keeper is not None:
             self._keeper.save(self._engine.history)
             self._keeper.close()
         if not self._opened.done():
-            error = self._failure or AlreadyClosed(message or "closed", op="session")
+            error = self._service.failure or AlreadyClosed(message or "closed", op="session")
             self._opened.set_exception(error)
         for reader in self._readers:
             reader.close()

@@ -48,14 +48,18 @@ class ScriptedLink[S, R]:
         self.feed: Feed[R] = Feed()
         self.commands: deque[S] = deque()
         """What was sent and not yet expected, without sound."""
-        self.sound = b""
-        """All the sound that was sent."""
+        self._sound = bytearray()
         self._arrived = asyncio.Event()
+
+    @property
+    def sound(self) -> bytes:
+        """All the sound that was sent."""
+        return bytes(self._sound)
 
     def send(self, command: S, /) -> None:
         """Called by the session."""
         if isinstance(command, SendAudio):
-            self.sound += command.pcm
+            self._sound += command.pcm
         else:
             self.commands.append(command)
             self._arrived.set()

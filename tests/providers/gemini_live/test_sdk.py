@@ -112,7 +112,7 @@ def test_a_turn(serving: Callable[..., Any]) -> None:
         contents = [one.server_content for one in messages if one.server_content]
         heard = [one.input_transcription.text for one in contents if one.input_transcription]
         said = [one.output_transcription.text for one in contents if one.output_transcription]
-        assert "".join(heard) == "hello there"
+        assert "".join(heard).strip() == "hello there"
         assert "".join(said) == "good evening"
         assert words_in(sound_of(messages)) == ["good", "evening"]
         assert [one.generation_complete for one in contents].count(True) == 1
