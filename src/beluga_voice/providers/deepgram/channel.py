@@ -1,0 +1,186 @@
+"""A websocket to Deepgram: opened with what the service says when it refuses, and timed.
+
+Deepgram gives the reason of a refused handshake in the header `dg-error`, and in the body.
+Source: https://developers.deepgram.com/docs/tts-troubleshooting-websocket-net-and-data-errors,
+read 2026-11-21.
+"""
+
+import asyncio
+import os
+import ssl as tls
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import msgspec
+from websockets.exceptions import InvalidStatus
+
+from beluga_voice.errors import ConfigurationError, Denied, LinkLost, ProviderError
+from beluga_voice.interfaces import WireMessage
+from beluga_voice.providers.deepgram.timed import TICK, Timed
+from beluga_voice.transports.websocket import connect_websocket
+from beluga_voice.transports.wire import ClosingChannel
+
+KEY_VARIABLE = "DEEPGRAM_API_KEY"
+HOST = "wss://api.deepgram.com"
+"""There are others for regions: `api.eu.`, `api.au.` and `api.in.deepgram.com`."""
+GOODBYE_SECONDS = 0.25
+MAX_REASON = 300
+_SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+
+
+class TimedChannel:
+    """A channel that hands `TICK` to a codec when its alarm rings, between the messages.
+
+    The messages have one reader, who has dealt with one before asking for the next.
+    """
+
+    def __init__(self, channel: ClosingChannel, codec: Timed) -> None:
+        self._channel = channel
+        self._codec = codec
+        self._timer: asyncio.TimerHandle | None = None
+        self._bell: asyncio.Future[None] | None = None
+
+    @property
+    def close_code(self) -> int | None:
+        """The peer's close code."""
+        return self._channel.close_code
+
+    @property
+    def close_reason(self) -> str:
+        """The peer's own words on why it closed."""
+        return self._channel.close_reason
+
+    async def send(self, message: WireMessage, /) -> None:
+        """Send one message, as the channel below does."""
+        self._codec.passed(message)
+        await self._channel.send(message)
+
+    async def __aiter__(self) -> AsyncIterator[WireMessage]:
+        messages = aiter(self._channel)
+        reading: asyncio.Task[WireMessage | None] | None = None
+        self._codec.alarm.watch(self._wind)
+        try:
+            while True:
+                if reading is None:
+                    reading = asyncio.create_task(_next(messages), name="deepgram reading")
+                self._bell = asyncio.get_running_loop().create_future()
+                self._wind()
+                waited: set[asyncio.Future[Any]] = {reading, self._bell}
+                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+                self._bell = None
+                if not reading.done():
+                    self._codec.alarm.rang()
+                    yield TICK
+                    continue
+                message = reading.result()
+                reading = None
+                if message is None:
+                    return
+                yield message
+        finally:
+            self._codec.alarm.watch(None)
+            self._unwind()
+            if reading is not None:
+                reading.cancel()
+                await asyncio.wait({reading})
+
+    def _wind(self) -> None:
+        self._unwind()
+        if self._codec.alarm.at is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._codec.alarm.at, self._ring)
+
+    def _unwind(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+
+async def _next(messages: AsyncIterator[WireMessage]) -> WireMessage | None:
+    """The next message; `None` at the end."""
+    return await anext(messages, None)
+
+
+def address_of(endpoint: str | None, path: str, *, op: str) -> str:
+    """The websocket address; `endpoint` is a host, or the whole without the query.
+
+    Raises `ConfigurationError` for what is no address.
+    """
+    try:
+        parts = urlsplit(endpoint or HOST)
+        scheme, host = _SCHEMES.get(parts.scheme, ""), parts.hostname
+    except ValueError:
+        scheme, host = "", None
+    else:
+        if scheme and host and not parts.query:
+            own = parts.path if parts.path.strip("/") else path
+            return urlunsplit((scheme, parts.netloc, own, "", ""))
+    raise ConfigurationError("endpoint: give wss://host, or wss://host/path", op=op)
+
+
+@asynccontextmanager
+async def open_deepgram(
+    address: str,
+    query: Sequence[tuple[str, str]],
+    codec: Timed,
+    *,
+    api_key: str | None,
+    goodbye: str,
+    seconds: float,
+    ssl: tls.SSLContext | None,
+    provider: str,
+) -> AsyncGenerator[TimedChannel]:
+    """Open a websocket for that codec; on leaving, say goodbye in the service's own way.
+
+    Raises `Denied` without a key, and as `connect_websocket` does, with the service's reason.
+    """
+    key = api_key or os.environ.get(KEY_VARIABLE, "")
+    if not key:
+        raise Denied(f"there is no key: set {KEY_VARIABLE}, or give api_key", op="connect")
+    opening = connect_websocket(
+        f"{address}?{urlencode(query)}",
+        headers={"Authorization": f"Token {key}"},
+        connect_seconds=seconds,
+        ssl=ssl,
+        provider=provider,
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            channel = await stack.enter_async_context(opening)
+        except ProviderError as error:
+            if reason := _reason_of(error):
+                error.message = f"{error.message}: {reason}"
+                error.args = (error.message,)
+            raise
+        try:
+            yield TimedChannel(channel, codec)
+        finally:
+            # A socket that is left without it goes on counting as one that is used.
+            if channel.close_code is None:
+                with suppress(TimeoutError, LinkLost):
+                    async with asyncio.timeout(GOODBYE_SECONDS):
+                        await channel.send(goodbye)
+
+
+class _Refusal(msgspec.Struct):
+    err_msg: str = ""
+
+
+def _reason_of(error: ProviderError) -> str:
+    """Why the service refused, in its own words, and in one line."""
+    refused = error.__cause__
+    if not isinstance(refused, InvalidStatus):
+        return ""
+    reason = refused.response.headers.get("dg-error", "")
+    if not reason:
+        try:
+            reason = msgspec.json.decode(refused.response.body or b"", type=_Refusal).err_msg
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return ""
+    return " ".join(reason.split())[:MAX_REASON]

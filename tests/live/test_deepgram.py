@@ -1,0 +1,24 @@
+"""Deepgram itself: what it is told by its own voice, it understands."""
+
+import asyncio
+
+import pytest
+
+import beluga_voice
+
+pytestmark = pytest.mark.live
+TEXT = "The whale swims north."
+
+
+@pytest.mark.parametrize("model", ["nova-3", "flux-general-en"])
+def test_it_understands_what_it_says(model):
+    """The key is in `DEEPGRAM_API_KEY`; without it, this fails."""
+
+    async def scene():
+        speech = await beluga_voice.tts("deepgram").synthesize(TEXT)
+        handle = beluga_voice.stt("deepgram", model=model, wants_words=True)
+        return await handle.transcribe(speech.audio, rate=speech.rate)
+
+    found = asyncio.run(scene())
+    assert "whale" in found.text.lower()
+    assert found.words
