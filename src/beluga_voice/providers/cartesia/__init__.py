@@ -1,0 +1,1 @@
+"""What Cartesia's speech-to-text and text-to-speech have in common: an account and its errors."""
