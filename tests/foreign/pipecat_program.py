@@ -45,6 +45,12 @@ from pipecat.processors.aggregators.llm_response_universal import LLMContextAggr
 from pipecat.processors.frame_processor import FrameDirection
 from pipecat.services.google.gemini_live.llm import GeminiLiveLLMService
 from pipecat.services.llm_service import FunctionCallParams, LLMService
+from pipecat.services.openai.realtime.events import (
+    AudioConfiguration,
+    AudioInput,
+    InputAudioTranscription,
+    SessionProperties,
+)
 from pipecat.services.openai.realtime.llm import OpenAIRealtimeLLMService
 from pipecat.workers.runner import WorkerRunner
 
@@ -112,10 +118,14 @@ class Watcher(BaseObserver):
 def service_of(name: str, endpoint: str, key: str) -> LLMService:
     """The framework's service of that name."""
     if name == "openai":
+        hearing = AudioInput(transcription=InputAudioTranscription())
         return OpenAIRealtimeLLMService(
             api_key=key,
             base_url=endpoint,
-            settings=OpenAIRealtimeLLMService.Settings(system_instruction=INSTRUCTIONS),
+            settings=OpenAIRealtimeLLMService.Settings(
+                system_instruction=INSTRUCTIONS,
+                session_properties=SessionProperties(audio=AudioConfiguration(input=hearing)),
+            ),
         )
     return GeminiLiveLLMService(
         api_key=key,

@@ -107,7 +107,6 @@ class Case:
 
     program: str
     service: Service
-    is_transcribed: bool = True
     greets: bool = False
     turns: int
 
@@ -120,8 +119,7 @@ CASES = (
     Case(program="livekit", service=openai, turns=2),
     # The model that LiveKit takes by default waits for its tools: there is one turn, not two.
     Case(program="livekit", service=gemini, turns=1),
-    # Pipecat asks for no transcript by default.
-    Case(program="pipecat", service=openai, is_transcribed=False, greets=True, turns=3),
+    Case(program="pipecat", service=openai, greets=True, turns=3),
     Case(program="pipecat", service=gemini, greets=True, turns=2),
 )
 
@@ -141,7 +139,7 @@ def test_a_foreign_program_holds_a_spoken_turn_with_a_tool(
 
     told, endpoint = asyncio.run(scene())
     assert endpoint.complaints() == []
-    assert told["transcript"] == (QUESTION if case.is_transcribed else "")
+    assert told["transcript"] == QUESTION
     assert told["tool"] == {"asked": ["Oslo"], "results": ["minus 5"]}
     assert told["response"] == (f"welcome {ANSWER}" if case.greets else ANSWER)
     assert words_in(base64.b64decode(told["audio"])) == told["response"].split()
