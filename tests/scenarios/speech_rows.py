@@ -12,6 +12,7 @@ from beluga_voice.providers.stt.openai import OpenAIStt
 from beluga_voice.providers.tts.cartesia import Cartesia
 from beluga_voice.providers.tts.deepgram import DeepgramTts
 from beluga_voice.providers.tts.elevenlabs import ElevenLabs
+from beluga_voice.providers.tts.openai import OpenAITts
 from beluga_voice.testing.emulators import (
     assemblyai_stt,
     cartesia_server,
@@ -21,6 +22,7 @@ from beluga_voice.testing.emulators import (
     elevenlabs_speech,
     elevenlabs_stt,
     elevenlabs_tts,
+    openai_http,
     openai_stt,
 )
 
@@ -76,6 +78,12 @@ async def _elevenlabs_tts() -> AsyncGenerator[TextToSpeech]:
         yield ElevenLabs(api_key=elevenlabs_speech.KEY, endpoint=service.url)
 
 
+@asynccontextmanager
+async def _openai_tts() -> AsyncGenerator[TextToSpeech]:
+    async with openai_http.OpenAIHttpEmulator().serving(SPEAKING, PORT):
+        yield OpenAITts(api_key=openai_http.KEY, endpoint=f"http://{SPEAKING}/v1")
+
+
 STT: dict[str, Callable[[], AbstractAsyncContextManager[SpeechToText]]] = {
     "deepgram nova": lambda: _deepgram("nova-3"),
     "deepgram flux": lambda: _deepgram("flux-general-en"),
@@ -89,4 +97,5 @@ TTS: dict[str, Callable[[], AbstractAsyncContextManager[TextToSpeech]]] = {
     "deepgram": _deepgram_tts,
     "cartesia": _cartesia_tts,
     "elevenlabs": _elevenlabs_tts,
+    "openai": _openai_tts,
 }

@@ -58,6 +58,9 @@ class AssemblyAi:
     within `connect_seconds`.
     """
 
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
+
     def __init__(
         self,
         model: str = DEFAULT_MODEL,

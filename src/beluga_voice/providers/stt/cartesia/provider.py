@@ -13,6 +13,7 @@ from beluga_voice.providers.cartesia.link import OwingLink, connected
 from beluga_voice.providers.cartesia.owing import OwingCodec
 from beluga_voice.providers.cartesia.service import (
     ENDPOINT,
+    KEY_VARIABLE,
     NAME,
     VERSION,
     check_version,
@@ -59,6 +60,9 @@ class CartesiaStt:
     key, `Rejected` for an unknown model or settings the service refuses, `Overloaded`,
     `Unreachable`, or `Silent`, within `connect_seconds`.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

@@ -11,7 +11,12 @@ from contextlib import asynccontextmanager
 
 from beluga_voice.events import LinkReady, SttCommand, SttEvent
 from beluga_voice.interfaces import SttOptions
-from beluga_voice.providers.deepgram.channel import TimedChannel, address_of, open_deepgram
+from beluga_voice.providers.deepgram.channel import (
+    KEY_VARIABLE,
+    TimedChannel,
+    address_of,
+    open_deepgram,
+)
 from beluga_voice.providers.stt.deepgram._capabilities import (
     DEFAULT_MODEL,
     ENDPOINTING_MS,
@@ -54,6 +59,9 @@ class Deepgram:
     key, `Rejected` for an unknown model or settings the service refuses, with its reason,
     `Overloaded`, `Unreachable`, or `Silent`, within `connect_seconds`.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

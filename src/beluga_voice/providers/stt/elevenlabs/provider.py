@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager
 
 from beluga_voice.events import LinkReady, SttCommand, SttEvent
 from beluga_voice.interfaces import SttOptions
-from beluga_voice.providers.elevenlabs.account import ENDPOINT, NAME, base_of, key_of, url_of
+from beluga_voice.providers.elevenlabs.account import (
+    ENDPOINT,
+    KEY_VARIABLE,
+    NAME,
+    base_of,
+    key_of,
+    url_of,
+)
 from beluga_voice.providers.elevenlabs.channel import open_channel
 from beluga_voice.providers.stt.elevenlabs._capabilities import (
     DEFAULT_MODEL,
@@ -60,6 +67,9 @@ class Scribe:
     key, `Rejected` for an unknown model or settings the service refuses, `Overloaded`,
     `Unreachable`, or `Silent`, within `connect_seconds`.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from beluga_voice.errors import Denied, ProviderError, Unreachable
 from beluga_voice.events import LinkReady, SttCommand, SttEvent
 from beluga_voice.interfaces import SttLink, SttOptions, input_format_of
 from beluga_voice.providers.openai.account import (
+    KEY_VARIABLE,
     NAME,
     base_of,
     error_in,
@@ -74,6 +75,9 @@ class OpenAIStt:
     key, `Rejected` for an unknown model or settings the service refuses, with its reason,
     `Overloaded`, `Unreachable`, `Silent`, or `MissingExtra`, within `connect_seconds`.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

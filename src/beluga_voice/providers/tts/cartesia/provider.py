@@ -9,7 +9,13 @@ from beluga_voice.events import TtsCommand, TtsEvent
 from beluga_voice.interfaces import Channel, TtsOptions, Voice
 from beluga_voice.providers.cartesia.channel import key_of, open_channel
 from beluga_voice.providers.cartesia.link import OwingLink, connected
-from beluga_voice.providers.cartesia.service import ENDPOINT, NAME, VERSION, websocket_url
+from beluga_voice.providers.cartesia.service import (
+    ENDPOINT,
+    KEY_VARIABLE,
+    NAME,
+    VERSION,
+    websocket_url,
+)
 from beluga_voice.providers.tts.cartesia._capabilities import (
     CAPABILITIES,
     DEFAULT_MODEL,
@@ -43,6 +49,9 @@ class Cartesia:
     `Unreachable`, within `connect_seconds`. A model or a voice that does not exist is told by
     `ServiceFailed` when there is text.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

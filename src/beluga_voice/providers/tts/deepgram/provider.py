@@ -12,7 +12,12 @@ from contextlib import asynccontextmanager
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import LinkReady, TtsCommand, TtsEvent
 from beluga_voice.interfaces import TtsOptions, Voice
-from beluga_voice.providers.deepgram.channel import TimedChannel, address_of, open_deepgram
+from beluga_voice.providers.deepgram.channel import (
+    KEY_VARIABLE,
+    TimedChannel,
+    address_of,
+    open_deepgram,
+)
 from beluga_voice.providers.tts.deepgram._capabilities import (
     CAPABILITIES,
     DEFAULT_VOICE,
@@ -41,6 +46,9 @@ class DeepgramTts:
     key, `Rejected` for an unknown voice or settings the service refuses, with its reason,
     `Overloaded`, `Unreachable`, or `Silent`, within `connect_seconds`.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

@@ -7,7 +7,14 @@ from contextlib import asynccontextmanager
 
 from beluga_voice.events import LinkReady, TtsCommand, TtsEvent
 from beluga_voice.interfaces import TtsOptions, Voice
-from beluga_voice.providers.elevenlabs.account import ENDPOINT, NAME, base_of, key_of, url_of
+from beluga_voice.providers.elevenlabs.account import (
+    ENDPOINT,
+    KEY_VARIABLE,
+    NAME,
+    base_of,
+    key_of,
+    url_of,
+)
 from beluga_voice.providers.elevenlabs.channel import open_channel
 from beluga_voice.providers.tts.elevenlabs import _voices
 from beluga_voice.providers.tts.elevenlabs._capabilities import (
@@ -55,6 +62,9 @@ class ElevenLabs:
     key, or for a model that is not for this protocol, `Rejected` for an unknown voice, model or
     setting, `Overloaded`, `Unreachable`, or `Silent`, within `connect_seconds`.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from beluga_voice.errors import ConfigurationError, Unsupported
 from beluga_voice.interfaces import TtsOptions, Voice
-from beluga_voice.providers.openai.account import NAME, base_of, headers_of
+from beluga_voice.providers.openai.account import KEY_VARIABLE, NAME, base_of, headers_of
 from beluga_voice.providers.openai.requests import answer, check_model, open_client
 from beluga_voice.providers.tts.openai._capabilities import (
     DEFAULT_MODEL,
@@ -46,6 +46,9 @@ class OpenAITts:
     answer has failed (`TIMEOUT`), and the link ends. The key is `api_key`, or `OPENAI_API_KEY` at
     the time of connecting. Raises `ConfigurationError` for an address that is none.
     """
+
+    credential_variables = (KEY_VARIABLE,)
+    """One of them has to be set, unless the credentials are given."""
 
     def __init__(
         self,
