@@ -9,7 +9,10 @@ from typing import Protocol, cast
 
 from benchmarks.results import FOLDER, Result, as_text
 
-NAMES = ("latency", "barge_in", "density", "memory", "imports", "wires", "compare")
+NAMES = (
+    *("latency", "barge_in", "density", "memory", "imports", "wires", "detection"),
+    "compare",
+)
 OWN_COMMANDS = ("recognition",)
 """Benchmarks that read their own options and write their own result."""
 

@@ -20,10 +20,24 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from beluga_voice.audio.formats import pcm16
 from beluga_voice.events import ResponseAudio, S2sCommand, S2sEvent, SendAudio
 from beluga_voice.interfaces import Codec, S2sOptions, WireMessage
+from beluga_voice.providers.s2s.elevenlabs._capabilities import capabilities as of_elevenlabs
+from beluga_voice.providers.s2s.elevenlabs._codec import ElevenLabsAgentsCodec
+from beluga_voice.providers.s2s.elevenlabs._setup import Settings as ElevenLabsSettings
 from beluga_voice.providers.s2s.gemini_live._codec import GeminiLiveCodec
 from beluga_voice.providers.s2s.gemini_live._setup import Settings as GeminiLiveSettings
+from beluga_voice.providers.s2s.grok._capabilities import capabilities as of_grok
+from beluga_voice.providers.s2s.grok._codec import GrokCodec
+from beluga_voice.providers.s2s.grok._options import Settings as GrokSettings
+from beluga_voice.providers.s2s.grok._resumption import Conversations
+from beluga_voice.providers.s2s.nova_sonic._codec import NovaSonicCodec
+from beluga_voice.providers.s2s.nova_sonic._settings import Settings as NovaSonicSettings
+from beluga_voice.providers.s2s.openai_live._capabilities import DEFAULT_FORMAT
+from beluga_voice.providers.s2s.openai_live._capabilities import capabilities as of_openai_live
+from beluga_voice.providers.s2s.openai_live._codec import OpenAILiveCodec
+from beluga_voice.providers.s2s.openai_live._options import Settings as OpenAILiveSettings
 from beluga_voice.providers.s2s.openai_realtime._capabilities import capabilities
 from beluga_voice.providers.s2s.openai_realtime._codec import OpenAIRealtimeCodec
 from beluga_voice.providers.s2s.openai_realtime._options import Settings as OpenAISettings
@@ -58,6 +72,31 @@ def _gemini() -> GeminiLiveCodec:
     return GeminiLiveCodec(S2sOptions(), GeminiLiveSettings(model="gemini-3.8-live"), link=1)
 
 
+def _grok() -> GrokCodec:
+    return GrokCodec(
+        S2sOptions(),
+        GrokSettings(model="grok-voice-latest"),
+        of_grok(resumption=True, max_connection_seconds=1800),
+        now=perf_counter,
+        conversations=Conversations(),
+    )
+
+
+def _nova() -> NovaSonicCodec:
+    return NovaSonicCodec(S2sOptions(), NovaSonicSettings(), link=1)
+
+
+def _live() -> OpenAILiveCodec:
+    able = of_openai_live(DEFAULT_FORMAT, has_tools=False)
+    return OpenAILiveCodec(S2sOptions(), OpenAILiveSettings(model="gpt-live-1"), able)
+
+
+def _elevenlabs() -> ElevenLabsAgentsCodec:
+    options = S2sOptions(output_format=pcm16(OUTPUT_RATE))
+    settings = ElevenLabsSettings(agent_id="agent")
+    return ElevenLabsAgentsCodec(options, settings, of_elevenlabs(), link=1)
+
+
 def _openai_sound(encoded: str) -> str:
     return json.dumps(
         {
@@ -77,6 +116,30 @@ def _gemini_sound(encoded: str) -> bytes:
     return json.dumps({"serverContent": {"modelTurn": {"parts": [{"inlineData": data}]}}}).encode()
 
 
+def _nova_event(kind: str, **fields: str) -> bytes:
+    names = {
+        "sessionId": "5d1b2b0e-8b0f-4a3e-9c53-0a6c4f5d2e11",
+        "promptName": "prompt-1",
+        "completionId": "f3a1a6a8-3a57-4a0e-8f5f-6f0f3c3f9b10",
+        "contentId": "0c0e9f0a-7b8c-4e5b-9d40-2f1f5d8f7a52",
+    }
+    return json.dumps({"event": {kind: {**names, **fields}}}).encode()
+
+
+def _live_sound(encoded: str) -> str:
+    return json.dumps({"type": "session.output_audio.delta", "delta": encoded})
+
+
+def _elevenlabs_sound(encoded: str) -> str:
+    return json.dumps({"type": "audio", "audio_event": {"audio_base_64": encoded, "event_id": 5}})
+
+
+_ELEVENLABS_BEGINS = {
+    "conversation_id": "conv_3601k6q1m5xgeq8sbs0yqhwz2h1e",
+    "agent_output_audio_format": f"pcm_{OUTPUT_RATE}",
+    "user_input_audio_format": "pcm_16000",
+}
+
 WIRES = {
     "openai_realtime": Wire(
         make=_openai,
@@ -94,6 +157,47 @@ WIRES = {
         sound=_gemini_sound,
         input_rate=16000,
         provider="beluga_voice.providers.s2s.gemini_live:GeminiLive",
+    ),
+    "grok": Wire(
+        make=_grok,
+        opening=(
+            '{"type": "session.updated", "session": {}}',
+            '{"type": "response.created", "response": {"id": "resp_C6b8h0YlU7tS5aQb2Nf4D"}}',
+        ),
+        sound=_openai_sound,
+        input_rate=24000,
+        provider="beluga_voice.providers.s2s.grok:Grok",
+    ),
+    "nova_sonic": Wire(
+        make=_nova,
+        opening=(
+            b'{"accepted": {}}',
+            _nova_event("contentStart", type="AUDIO", role="ASSISTANT"),
+        ),
+        sound=lambda encoded: _nova_event("audioOutput", content=encoded),
+        input_rate=16000,
+        provider="beluga_voice.providers.s2s.nova_sonic:NovaSonic",
+    ),
+    "openai_live": Wire(
+        make=_live,
+        opening=('{"type": "session.started", "session": {}}',),
+        sound=_live_sound,
+        input_rate=24000,
+        provider="beluga_voice.providers.s2s.openai_live:OpenAILive",
+    ),
+    "elevenlabs": Wire(
+        make=_elevenlabs,
+        opening=(
+            json.dumps(
+                {
+                    "type": "conversation_initiation_metadata",
+                    "conversation_initiation_metadata_event": _ELEVENLABS_BEGINS,
+                }
+            ),
+        ),
+        sound=_elevenlabs_sound,
+        input_rate=16000,
+        provider="beluga_voice.providers.s2s.elevenlabs:ElevenLabsAgents",
     ),
 }
 """What is measured, by the name of its provider."""

@@ -9,7 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from benchmarks.detection import area
+from benchmarks.labelled import Voice, stretches, truth_of, turns
 from benchmarks.results import Number, Result, Table, as_markdown, as_text, percentile, read
 from benchmarks.wires import WIRES, decoding
 
@@ -21,6 +24,7 @@ TINY = {
     "memory": ("--sessions", "3"),
     "imports": ("--processes", "1"),
     "wires": ("--rounds", "2", "--messages", "20", "--processes", "1"),
+    "detection": ("--sentences", "1"),
 }
 DRIVE = """
 import json, os, pathlib, sys
@@ -131,6 +135,42 @@ def test_a_session_holds_one_task(tiny: Callable[[str], Run]) -> None:
 def test_importing_the_package_loads_nothing_heavy(tiny: Callable[[str], Run]) -> None:
     """Neither numpy nor pydantic nor opentelemetry is loaded by `import beluga_voice`."""
     assert tiny("imports").number("unwanted") == 0
+
+
+def test_detectors_are_compared_on_the_same_sound(tiny: Callable[[str], Run]) -> None:
+    """In a quiet room all find speech, in noise only some; what lets everything pass is chance."""
+    run = tiny("detection")
+    for name in ("energy", "silero", "webrtc"):
+        assert run.number(f"{name}, quiet room: AUC") > 0.9
+        assert run.number(f"{name}, quiet room: missed") == 0
+        assert run.number(f"vad {name}: CPU") > 0
+    assert run.number("silero, pink, 0 dB: AUC") > run.number("webrtc, pink, 0 dB: AUC")
+    assert run.number("silence, espeak: AUC of turns") == 0.5
+    assert any("turns smart_turn is left out" in note for note in run.form["notes"])
+
+
+def test_labels_come_from_the_voice_alone() -> None:
+    """Speech is where the voice is, its short gaps included, and a cut turn is shorter."""
+    tone = np.sin(np.arange(8000) / 5) * 3000
+    rest = np.zeros(8000)
+    sentence = np.concatenate([rest, tone, rest[:1600], tone, rest])
+    assert stretches(truth_of(sentence)) == [(50, 160)]
+    whole, cut = turns(Voice(name="a voice", sentences=[sentence], texts=["one two three four"]))
+    assert (whole.is_complete, whole.text) == (True, "one two three four")
+    assert (cut.is_complete, cut.text) == (False, "one two")
+    assert len(whole.sound) == 16000 * 130 // 100
+    assert len(cut.sound) == 16000 * 70 // 100
+
+
+@pytest.mark.parametrize(
+    ("higher", "lower", "expected"),
+    [([2.0, 3.0], [0.0, 1.0], 1.0), ([1.0], [1.0], 0.5), ([0.0], [1.0], 0.0)],
+)
+def test_area_counts_what_is_in_order(
+    higher: list[float], lower: list[float], expected: float
+) -> None:
+    """All in order is 1, all alike a half, all the wrong way round 0."""
+    assert area(np.array(higher), np.array(lower)) == expected
 
 
 def test_a_codec_that_makes_nothing_of_its_sound_is_not_measured() -> None:

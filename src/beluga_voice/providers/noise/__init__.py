@@ -1,0 +1,1 @@
+"""Speech without the noise around it."""

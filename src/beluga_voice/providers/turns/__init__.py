@@ -1,0 +1,1 @@
+"""Whether the person is done, or only pauses."""
