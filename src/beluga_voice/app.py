@@ -14,6 +14,7 @@ from beluga_voice.events import HistoryItem
 from beluga_voice.interfaces import (
     Agent,
     Line,
+    LineOptions,
     MemoryStore,
     NoiseReducer,
     Observer,
@@ -73,7 +74,7 @@ class VoiceSession(Session):
         phrases: Sequence[str] = (),
         tools: Sequence[Tool | ToolFunction] = (),
         history: Sequence[HistoryItem] = (),
-        noise: NoiseReducer | None = None,
+        noise: str | NoiseReducer | None = None,
         observers: Sequence[Observer] = (),
         voice_settings: VoiceSettings | None = None,
         settings: EngineSettings | None = None,
@@ -101,7 +102,7 @@ class VoiceSession(Session):
             line=line,
             options=options,
             detector=detector_of(vad) if needs_ears else None,
-            reducer=noise,
+            reducer=_reducer(noise, line),
             voice=voice_settings,
             settings=settings,
             tools=tools,
@@ -121,6 +122,15 @@ def _service(
         return s2s.provider, s2s.options_with(options), s2s.tools
     provider: SpeechToSpeech = registry.create("s2s", s2s) if isinstance(s2s, str) else s2s
     return provider, options, ()
+
+
+def _reducer(noise: str | NoiseReducer | None, line: Line | None) -> NoiseReducer | None:
+    """A noise reducer for that line: the named or given one, or none."""
+    if not isinstance(noise, str):
+        return noise
+    rate = (LineOptions() if line is None else line.options).input_rate
+    made: NoiseReducer = registry.create("noise", noise, rate=rate)
+    return made
 
 
 def cascade(

@@ -4,10 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beluga_voice.app import VoiceSession
 from beluga_voice.audio.formats import to_samples
 from beluga_voice.engine.voice import VoiceSettings, VoiceStarted, VoiceStopped
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.session.ears import Ears
-from beluga_voice.testing.scripted import ScriptedVad
+from beluga_voice.testing.caller import ScriptedCaller
+from beluga_voice.testing.loop import simulate
+from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts, ScriptedVad
 
 RATE = 16000
 
@@ -171,3 +175,32 @@ def test_without_a_reducer_sound_is_as_it_was():
     """Nothing is copied, cut or delayed."""
     sound = numbered(77)
     assert ears().reduce(sound) is sound
+
+
+def test_a_reducer_of_another_rate_is_refused():
+    """Noise reduction at the wrong rate would garble speech: it is an error at once."""
+
+    class Reducer:
+        rate = 48000
+        frame_samples = 480
+
+        def process(self, frame):
+            return frame
+
+    with pytest.raises(ConfigurationError, match="48000 Hz, and the line at 16000 Hz"):
+        Ears(rate=16000, detector=None, settings=VoiceSettings(), reducer=Reducer())
+
+
+def test_a_session_takes_a_reducer_by_name():
+    """The named reducer is made for the rate of the line, and sound passes through it."""
+
+    async def scene():
+        caller = ScriptedCaller(input_rate=8000)
+        stt, vad = ScriptedStt(is_continuous=True), ScriptedVad()
+        session = VoiceSession(stt=stt, tts=ScriptedTts(), vad=vad, line=caller, noise="rnnoise")
+        async with session:
+            session.send_audio(bytes(1600))
+        return len(stt.links[0].received)
+
+    # Whole frames of 10 ms come out, and a part of the last waits in the converter to 16 kHz.
+    assert 2800 < simulate(scene) <= 3200

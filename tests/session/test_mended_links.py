@@ -233,7 +233,7 @@ def given_to(remote):
     """The words in all the sound that one connection got."""
     kind = "input_audio_buffer.append"
     sound = [one["audio"] for one in remote.received if one["type"] == kind]
-    return transcript_of(b"".join(base64.b64decode(one) for one in sound))
+    return transcript_of(b"".join(base64.b64decode(one) for one in sound), 24000)
 
 
 @pytest.mark.parametrize("transcription", ["none", "late"])

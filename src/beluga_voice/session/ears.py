@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from beluga_voice.audio.formats import to_samples
 from beluga_voice.audio.framing import Framer
 from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
 
 
@@ -32,6 +33,9 @@ class Ears:
         self._past: deque[bytes] = deque()
         self._past_samples = 0
         self._keep = to_samples(settings.preroll_ms + settings.start_ms, rate)
+        if reducer is not None and reducer.rate != rate:
+            message = f"the noise reducer works at {reducer.rate} Hz, and the line at {rate} Hz"
+            raise ConfigurationError(message, op="noise")
         if reducer is not None:
             self._clean = Framer(reducer.frame_samples * 2)
         if detector is not None:
