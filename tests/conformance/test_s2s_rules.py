@@ -36,27 +36,12 @@ RULES = frozenset(Rule) - {
 }
 """Those of speech to speech."""
 
-KNOWN = {
-    "gemini_live": {Rule.EMPTY_TURNS},
-}
-"""What is known to be broken. A rule that is kept again fails its test, and leaves this table."""
-
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_provider_keeps_the_rules(row):
-    """Every rule is kept that is not known to be broken."""
-    report = check_speech_to_speech(ROWS[row], only=RULES - KNOWN.get(row, set()))
+    """Every rule is kept that applies to what it can do."""
+    report = check_speech_to_speech(ROWS[row])
     assert report.kept
-
-
-@pytest.mark.parametrize(
-    ("row", "rule"), [(row, rule) for row, rules in KNOWN.items() for rule in sorted(rules)]
-)
-def test_what_is_known_to_be_broken_is_broken(row, rule):
-    """The table of known faults is not out of date."""
-    with pytest.raises(ConformanceFailure) as failure:
-        check_speech_to_speech(ROWS[row], only={rule})
-    assert failure.value.rule is rule
 
 
 def test_a_report_names_every_check():

@@ -76,14 +76,18 @@ class Can:
         """The agent answers a turn."""
         return ["turn measured", "agent speaks", f"agent {outcome}: {words}"]
 
-    def barge_in(self, heard: str, words: str) -> list[str]:
-        """The person takes the floor after those words of an answer were heard."""
+    def barge_in(self, heard: str, words: str, *, meanwhile: str = "") -> list[str]:
+        """The person takes the floor after those words of an answer were heard.
+
+        A duplex model that tells of no voices stops when it pleases, and says more `meanwhile`.
+        """
         speaks, *rest = self.turn(words)
+        stops_unseen = self.owner is TurnOwner.DUPLEX and not self.capabilities.has_speech_events
         return [
             "turn measured",
             "agent speaks",
             speaks,
-            f"agent cut: {heard}",
+            f"agent heard: {heard} {meanwhile}" if stops_unseen else f"agent cut: {heard}",
             "user barged in",
             *rest,
         ]

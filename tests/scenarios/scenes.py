@@ -9,7 +9,11 @@ from beluga_voice.testing.conformance import Peer
 from beluga_voice.testing.emulators.speech import Asked, Calls, Deed, Faults, Pace, Speaks
 from scenarios.play import Play, Scene
 
-LONG = "one two three four five six seven eight nine ten"
+LONG = "we do as he is so go on to us"
+"""Words as short as they sound: at the pace of speech, three characters for a word of 200 ms.
+
+Services that write a sentence down before it sounds are reckoned by that pace.
+"""
 CALLED = 'tool look{"at":"moon"}'
 GAVE = "tool gave: only cheese"
 CLOUDY = "the tool 'look' failed: ValueError"
@@ -31,7 +35,7 @@ def brain(asked: Asked) -> Deed:
         return Speaks(LONG)
     if "look" in asked.text:
         return Calls("look", '{"at":"moon"}')
-    return Speaks(f"you said {asked.text}")
+    return Speaks(f"so {asked.text}")
 
 
 def peer(pace: Pace = Pace(), faults: Faults = Faults()):  # noqa: B008, they are frozen
@@ -48,7 +52,7 @@ def tool(function):
 
 async def three_turns(on: Play) -> None:
     await asyncio.sleep(1)
-    await on.caller.say("good morning")
+    await on.caller.say("he is in")
     await on.is_done(1)
     await on.caller.say("count please")
     await on.hears(4 + 3)
@@ -88,7 +92,7 @@ async def talk_while_it_looks(on: Play) -> None:
 
 async def typed(on: Play) -> None:
     await asyncio.sleep(1)
-    on.caller.type("good evening")
+    on.caller.type("it is on")
     await on.is_done(1)
 
 
@@ -131,10 +135,10 @@ SCENES = [
         peer(AS_IT_SOUNDS),
         three_turns,
         lambda can: [
-            *can.turn("good morning"),
-            *can.answer("you said good morning"),
+            *can.turn("he is in"),
+            *can.answer("so he is in"),
             *can.turn("count please"),
-            *can.barge_in("one two three", "stop it"),
+            *can.barge_in("we do as", "stop it", meanwhile="he is"),
             *can.answer("as you like"),
         ],
     ),
@@ -144,7 +148,7 @@ SCENES = [
         barge_in,
         lambda can: [
             *can.turn("count please"),
-            *can.barge_in("one two three", "stop it"),
+            *can.barge_in("we do as", "stop it"),
             *can.answer("as you like"),
         ],
         # A duplex model that is done speaking has not been interrupted.
@@ -201,7 +205,7 @@ SCENES = [
         "typed text",
         peer(),
         typed,
-        lambda can: ["user: good evening", *can.answer("you said good evening")],
+        lambda can: ["user: it is on", *can.answer("so it is on")],
         needs=lambda capabilities: capabilities.has_text_input,
     ),
     Scene(
@@ -223,7 +227,7 @@ SCENES = [
             "error provider_error",
             "reconnecting",
             "reconnected",
-            "agent failed: one two three four",
+            "agent failed: we do as he",
             *can.turn("stop it"),
             *can.answer("as you like"),
         ],
@@ -234,7 +238,7 @@ SCENES = [
         hung_up,
         lambda can: [
             *can.turn("count please"),
-            *can.answer("one two three", outcome="cut"),
+            *can.answer("we do as", outcome="cut"),
         ],
         ended="hung_up",
     ),

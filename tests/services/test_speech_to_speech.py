@@ -7,7 +7,7 @@ import pytest
 from beluga_voice import s2s
 from beluga_voice.app import VoiceSession
 from beluga_voice.errors import ConfigurationError, UnknownPlugin, Unsupported
-from beluga_voice.interfaces import S2sOptions, TurnDetection, TurnOwner
+from beluga_voice.interfaces import Latency, S2sOptions, TurnDetection, TurnOwner
 from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.emulators.speech import ScriptedBrain, Speaks
 from beluga_voice.testing.loop import simulate
@@ -70,6 +70,13 @@ def test_turn_detection_has_ranges(wrong):
         TurnDetection(**wrong)
 
 
+def caller_of(service):
+    """Somebody whose words need no other rate: test words do not survive that."""
+    able = service.capabilities
+    rates = {"input_rate": able.input_formats[0].rate, "output_rate": able.output_formats[0].rate}
+    return ScriptedCaller(**rates)
+
+
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 def test_a_session_takes_a_handle(place):
     """The settings of a handle hold in a session that says nothing else."""
@@ -77,14 +84,41 @@ def test_a_session_takes_a_handle(place):
     async def scene():
         brain = ScriptedBrain([Speaks("hello there")])
         async with place(brain, instructions="Be kind.") as service:
-            caller = ScriptedCaller()
-            session = VoiceSession(s2s=service, line=caller, vad=ScriptedVad())
+            caller = caller_of(service)
+            ears = ScriptedVad(rate=caller.options.input_rate)
+            session = VoiceSession(s2s=service, line=caller, vad=ears)
             async with session, caller.on(session):
                 await caller.say("hello")
                 await asyncio.sleep(4)
             return caller.heard
 
     assert simulate(scene) == "hello there"
+
+
+@pytest.mark.parametrize("place", ["openai_realtime", "gemini_live", "grok"])
+def test_low_latency_shortens_the_silence_that_ends_a_turn(place):
+    """The word is put into milliseconds that the service honours."""
+
+    async def scene():
+        brain = ScriptedBrain([Speaks("hello there")])
+        async with PLACES[place](brain, latency=Latency.LOW) as service:
+            caller = caller_of(service)
+            ears = ScriptedVad(rate=caller.options.input_rate)
+            session = VoiceSession(s2s=service, line=caller, vad=ears)
+            async with session, caller.on(session):
+                await asyncio.sleep(1)
+                await caller.say("hello")
+                await asyncio.sleep(4)
+                return caller.first_sound_ms
+
+    assert simulate(scene) == 1000 + 180 + 300
+
+
+@pytest.mark.parametrize("name", ["nova_sonic", "openai_live", "elevenlabs:agent"])
+def test_where_turns_cannot_be_tuned_a_latency_is_refused(name):
+    """A word that would change nothing is not taken."""
+    with pytest.raises(Unsupported, match="turn_detection"):
+        s2s(name, latency=Latency.LOW)
 
 
 def test_the_session_has_the_last_word():

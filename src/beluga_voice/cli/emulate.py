@@ -54,8 +54,9 @@ async def _serve(name: str, plan: Plan) -> None:
 def _tell(name: str, service: Emulated) -> None:
     """How to talk to it, ready to be pasted."""
     settings = " ".join(f"{key}={value}" for key, value in service.environment.items())
+    asked = f"{name}:{service.model}" if service.model else name
     print(f"{name} is emulated at {service.endpoint}  (Ctrl-C stops)", file=sys.stderr)
-    print(f"{settings} beluga-voice talk QUESTION.wav --s2s {name} --endpoint {service.endpoint}")
+    print(f"{settings} beluga-voice talk QUESTION.wav --s2s {asked} --endpoint {service.endpoint}")
     sys.stdout.flush()
 
 

@@ -4,7 +4,8 @@ How it works. The utterance is sent as fast as the link takes it, or at the pace
 service wants that. A service that finds the ends of turns itself hears silence after it, at the
 pace of speech, until it has answered: its clock is our sound. A response that calls tools is not
 the answer yet; the one that follows their results is. A response that the service broke off,
-because the utterance went on, is none either.
+because the utterance went on, is none either. The sound of a duplex model goes on in silence after
+its words, by which their end is known: that is left out.
 """
 
 import asyncio
@@ -42,6 +43,7 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import (
+    Capabilities,
     S2sLink,
     S2sOptions,
     SpeechToSpeech,
@@ -58,6 +60,8 @@ from beluga_voice.transports.failures import error_of
 if TYPE_CHECKING:
     from beluga_voice.audio.wav import Sound
 
+SILENT_PEAK = 64
+"""What is louder in 16 bits than this is sound."""
 TRANSCRIPT_SECONDS = 2.0
 """How long the person's words are waited for after the answer is whole."""
 
@@ -97,6 +101,8 @@ class Answer:
     """What the person said, where the service writes it down."""
     text: str
     """The words of the answer."""
+    is_complete: bool
+    """Whether that is all the service had to say: it ran into no limit, and did not break off."""
     tool_runs: tuple[ToolRun, ...]
     usage: Usage
     """The sum of what was reported; `None` where nothing was."""
@@ -123,7 +129,9 @@ async def one_turn(
     target = output_format_of(capabilities, options.output_format)
     speech = recording_of(audio, rate or source.rate, source)
     began = asyncio.get_running_loop().time()
-    limit = asyncio.timeout(timeout_seconds)
+    seconds = len(speech) / source.block_bytes / source.rate
+    is_paced = _is_paced(capabilities)
+    limit = asyncio.timeout(timeout_seconds + (seconds if is_paced else 0))
     try:
         async with limit, provider.connect(options) as link:
             turn = _Turn(provider, options, link, source=source, tools=tools, began=began)
@@ -166,6 +174,7 @@ class _Turn:
     is_fresh: bool = False
     """Whether there was sound after the last tool was answered."""
     has_answer: bool = False
+    is_complete: bool = True
     failure: ProviderError | None = None
     whole: asyncio.Event = field(default_factory=asyncio.Event)
     known: asyncio.Event = field(default_factory=asyncio.Event)
@@ -209,7 +218,7 @@ class _Turn:
     async def _send(self, speech: bytes) -> None:
         capabilities = self.provider.capabilities
         is_ours = owner_of(self.options, capabilities) is TurnOwner.FRAMEWORK
-        is_paced = capabilities.needs_paced_input or capabilities.needs_continuous_input
+        is_paced = _is_paced(capabilities)
         if is_ours:
             self.link.send(StartUserTurn())
         await Feeder(self.link, self.source, is_paced=is_paced).feed(speech, SendAudio)
@@ -260,7 +269,7 @@ class _Turn:
                     self.known.set()
                 else:
                     self.known.clear()
-            case ToolCalled():
+            case ToolCalled() if not self.whole.is_set():
                 self.has_answer = self.is_fresh = False
                 self.callers |= self.open_responses
                 name = f"beluga-voice tool {event.name}"
@@ -293,6 +302,7 @@ class _Turn:
             message = event.reason or "the response failed"
             self._fail(ProviderError(message, op="process", provider=self.provider.name))
             return
+        self.is_complete = event.status is ResponseStatus.COMPLETED
         # A response that called tools is followed by another, or went on after their results.
         self.has_answer = self.is_fresh or event.response_id not in self.callers
         self._look()
@@ -327,6 +337,8 @@ class _Turn:
 
             converter = Converter(target, pcm16(target.rate))
             audio = converter.feed(audio) + converter.flush()
+        if owner_of(self.options, self.provider.capabilities) is TurnOwner.DUPLEX:
+            audio = _without_silence_after(audio)
         sent = self.connected if self.sent is None else self.sent
         first = self.first_audio
         return Answer(
@@ -334,6 +346,7 @@ class _Turn:
             rate=target.rate,
             transcript=" ".join(text for text in self.words.values() if text),
             text=" ".join(filter(None, map(_text, self.texts.values()))),
+            is_complete=self.is_complete,
             tool_runs=tuple(self.runs),
             usage=_sum(self.usages),
             timing=AnswerTiming(
@@ -343,6 +356,20 @@ class _Turn:
                 total_ms=_ms(self.ended - self.began),
             ),
         )
+
+
+def _is_paced(capabilities: Capabilities) -> bool:
+    """Whether sound goes out at the pace of speech."""
+    return capabilities.needs_paced_input or capabilities.needs_continuous_input
+
+
+def _without_silence_after(pcm: bytes) -> bytes:
+    """The sound up to its last loud sample."""
+    import numpy as np
+
+    samples = np.frombuffer(pcm, "<i2")
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > SILENT_PEAK)
+    return pcm[: (int(loud[-1]) + 1) * 2] if len(loud) else b""
 
 
 def _text(pieces: list[ResponseText]) -> str:

@@ -96,7 +96,8 @@ class SpeechToSpeechService:
         `audio` is a `Sound` (see `read_wav`), or mono 16-bit PCM at `rate`, which is by default the
         one the service prefers. `context` is what was said before. Tools of the handle are run, and
         the answer is what follows them. Raises `WrongFormat` for sound that is none, `Unsupported`,
-        a `ProviderError` if the service fails, and `Silent` if there is no whole answer in time.
+        a `ProviderError` if the service fails, and `Silent` if there is no whole answer in time,
+        not counting that of the utterance where the service takes it at the pace of speech only.
         Safe to cancel.
         """
         options = replace(self.options, history=(*self.options.history, *context))

@@ -14,11 +14,11 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    ConversationEnded,
     CreateResponse,
     DelegationId,
     EndUserTurn,
     ErrorCategory,
-    GoingAway,
     InputCommitted,
     InputTranscript,
     Interrupt,
@@ -376,6 +376,21 @@ def test_a_response(messages: list[WireMessage], expected: list[S2sEvent]) -> No
     assert decoded(codec(), *messages) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("it", ResponseStatus.COMPLETED),
+        ("it.", ResponseStatus.INCOMPLETE),
+        ("it is fine", ResponseStatus.INCOMPLETE),
+    ],
+)
+def test_an_agent_that_falls_silent(text: str, status: ResponseStatus) -> None:
+    """Where characters are placed in the sound, a response that misses many is not complete."""
+    placed = {"chars": ["i", "t"], "char_start_times_ms": [0, 1], "char_durations_ms": [1, 1]}
+    events = decoded(codec(), words(text), audio(alignment=placed), QUIET)
+    assert [one.status for one in events if isinstance(one, ResponseDone)] == [status]
+
+
 def test_one_response_after_another() -> None:
     """New words, or the person's, end a response that has no end of its own."""
     one = codec()
@@ -634,7 +649,8 @@ def test_tools_of_the_service_itself() -> None:
     """Skipping a turn is no response, and ending the call is a goodbye."""
     assert isinstance(decoded(codec(), ran("skip_turn"))[0], NoResponse)
     assert decoded(codec(), audio(), ran("skip_turn")) == [STARTED, SOUND]
-    assert decoded(codec(), ran("end_call")) == [GoingAway(time_left_seconds=0)]
+    ended = ConversationEnded(reason="the agent ended the call")
+    assert decoded(codec(), ran("end_call")) == [ended]
     assert decoded(codec(), ran("transfer_to_agent")) == []
 
 

@@ -15,7 +15,7 @@ from beluga_voice.testing.emulators.elevenlabs_agents import (
     ElevenLabsAgentsEmulator,
     EmulatedAgent,
 )
-from beluga_voice.testing.emulators.speech import Calls
+from beluga_voice.testing.emulators.speech import Calls, Speaks
 from beluga_voice.testing.speech import pcm_of, silence, speech
 from providers.elevenlabs.elevenlabs_stage import ENDPOINT, HOST, PORT, play
 from providers.elevenlabs.vendor_frames import check_server_frame
@@ -153,3 +153,17 @@ def test_what_an_agent_says_of_a_voice() -> None:
         "client_tool_call",
     ]
     assert heard[3]["agent_tool_response"]["is_error"]
+
+
+def test_what_is_said_with_a_call_is_whole_once_both_are_made() -> None:
+    """The end of a response comes after the calls that belong to it, and once."""
+    service = emulator(lambda _: [Speaks("one moment"), Speaks("please"), Calls("f")])
+    heard, _ = talk(service, BEGIN, {"type": "user_message", "text": "hello"})
+    kinds = [one["type"] for one in heard if one["type"] not in ("ping", "audio")]
+    assert kinds == [
+        "conversation_initiation_metadata",
+        "agent_response",
+        "agent_response",
+        "client_tool_call",
+        "agent_response_complete",
+    ]

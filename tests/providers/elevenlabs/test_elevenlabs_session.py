@@ -412,7 +412,7 @@ def test_several_tools_and_one_that_raises() -> None:
         assert results["call_2"] == (False, "first")
         assert results["call_1"][0]
         assert "secret" not in results["call_1"][1]
-        assert results["call_3"] == (True, "tools: there is no tool named 'nothing'")
+        assert results["call_3"] == (True, "there is no tool named 'nothing'")
 
     play(scene)
 
@@ -465,7 +465,7 @@ def test_a_tool_that_never_gives_anything() -> None:
 
 
 def test_a_tool_that_is_interrupted() -> None:
-    """The person goes on meanwhile and is answered; the result comes later, and is kept."""
+    """The person goes on meanwhile and is answered; the result comes later, and is spoken of."""
 
     async def slow() -> str:
         """Take long."""
@@ -480,7 +480,7 @@ def test_a_tool_that_is_interrupted() -> None:
             await asyncio.sleep(1.5)
             await on.caller.say("stop")
             await asyncio.sleep(5)
-            assert on.caller.heard == "one moment fine"
+            assert on.caller.heard == "one moment fine at last"
             assert [one["type"] for one in on.sent()] == ["client_tool_result"]
             assert [one.output for one in on.remote.history if hasattr(one, "output")] == [
                 "at last"

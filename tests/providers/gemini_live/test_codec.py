@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beluga_voice.errors import BrokenProtocol
+from beluga_voice.errors import BrokenProtocol, Unsupported
 from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
@@ -55,7 +55,14 @@ from beluga_voice.events import (
     UsageReported,
     UtteranceId,
 )
-from beluga_voice.interfaces import Codec, S2sOptions, TurnOwner, WireMessage
+from beluga_voice.interfaces import (
+    Codec,
+    Latency,
+    S2sOptions,
+    TurnDetection,
+    TurnOwner,
+    WireMessage,
+)
 from beluga_voice.providers.s2s.gemini_live._codec import GeminiLiveCodec
 from beluga_voice.providers.s2s.gemini_live._setup import Settings
 
@@ -266,6 +273,34 @@ def test_a_resumed_conversation_is_told_nothing() -> None:
     assert one.replies() == []
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (S2sOptions(), {"prefixPaddingMs": 20, "silenceDurationMs": 700}),
+        (
+            S2sOptions(turn_detection=TurnDetection(silence_ms=400)),
+            {"prefixPaddingMs": 20, "silenceDurationMs": 400},
+        ),
+        (
+            S2sOptions(turn_detection=TurnDetection(prefix_ms=0), latency=Latency.LOW),
+            {"prefixPaddingMs": 0, "silenceDurationMs": 300},
+        ),
+    ],
+)
+def test_how_turns_are_found(options: S2sOptions, expected: dict[str, int]) -> None:
+    """What a session asks for goes before the settings of the provider."""
+    one = codec(options, Settings(prefix_padding_ms=20, silence_ms=700))
+    (hello,) = one.hello()
+    detection = json.loads(hello)["setup"]["realtimeInputConfig"]["automaticActivityDetection"]
+    assert detection == expected
+
+
+def test_a_threshold_is_refused() -> None:
+    """Of how sure it has to be of a voice, the service takes no number."""
+    with pytest.raises(Unsupported, match="turn_detection: it takes no threshold"):
+        codec(S2sOptions(turn_detection=TurnDetection(threshold=0.5)))
+
+
 def test_tools_are_described() -> None:
     """A tool's parameters are a JSON Schema; a tool without any has none."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -455,6 +490,21 @@ def test_a_turn_without_an_answer() -> None:
         InputTranscript(utterance_id=U1, text="hm", is_final=True),
         NoResponse(reason="RESPONSE_REJECTED"),
     ]
+
+
+def test_words_of_a_turn_of_ours_without_an_answer() -> None:
+    """The person took the floor again before the model did anything: each turn has its words."""
+    one = codec(MANUAL)
+    encoded(one, StartUserTurn(), EndUserTurn())
+    decoded(one, content(inputTranscription={"text": " count"}))
+    encoded(one, StartUserTurn())
+    assert decoded(one, content(inputTranscription={"text": " stop"})) == [
+        InputCommitted(utterance_id=U1),
+        InputTranscript(utterance_id=U1, text="count", is_final=True),
+        InputTranscript(utterance_id=U2, text="stop", is_final=False),
+    ]
+    (later,) = decoded(one, content(inputTranscription={"text": " it"}))
+    assert later == InputTranscript(utterance_id=U2, text="stop it", is_final=False)
 
 
 def test_a_turn_that_ended_early() -> None:

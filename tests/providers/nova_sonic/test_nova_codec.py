@@ -52,7 +52,7 @@ from beluga_voice.events import (
     UsageReported,
     UtteranceId,
 )
-from beluga_voice.interfaces import Codec, S2sOptions, TurnOwner, WireMessage
+from beluga_voice.interfaces import Codec, S2sOptions, TurnDetection, TurnOwner, WireMessage
 from beluga_voice.providers.s2s.nova_sonic._codec import NUDGE, SAY, NovaSonicCodec
 from beluga_voice.providers.s2s.nova_sonic._settings import Settings
 from beluga_voice.testing.emulators.nova_sonic_frames import parse
@@ -279,6 +279,7 @@ def test_tools_are_described() -> None:
         (S2sOptions(turn_owner=TurnOwner.FRAMEWORK), "turn_owners"),
         (S2sOptions(turn_owner=TurnOwner.DUPLEX), "turn_owners"),
         (S2sOptions(resume="handle"), "resumption"),
+        (S2sOptions(turn_detection=TurnDetection(silence_ms=1500)), "turn_detection"),
         (S2sOptions(output_format=pcm16(48000)), "output_formats"),
         (S2sOptions(input_format=AudioFormat(Encoding.MULAW, 8000)), "input_formats"),
         (S2sOptions(input_format=AudioFormat(Encoding.PCM16, 16000, 2)), "input_formats"),
@@ -379,6 +380,31 @@ def test_words_of_a_sentence_that_breaks_off() -> None:
     long = " ".join(["word"] * 20)
     events = decoded(one, *planned("c1", long), *sounding("c2", pcm=LONG))
     assert names(events) == ["ResponseStarted", "ResponseText", "ResponseAudio", "ResponseDone"]
+
+
+def test_words_of_a_sentence_that_is_made_as_it_sounds() -> None:
+    """Words are told with their sound, by the pace of the sentence before."""
+    one = codec()
+    decoded(one, *planned("c1", "aaa bbb"), *sounding("c2", "PARTIAL_TURN", bytes(19200)))  # 400 ms
+    decoded(one, *planned("c3", "one two three"), start("c4", "AUDIO", "ASSISTANT"))
+    one.encode(SendAudio(pcm=bytes(12800)))  # as much as has sounded
+    (_, word) = decoded(one, sound("c4", bytes(9600)))
+    assert word == ResponseText(response_id=R1, delta="one ", start=9600, end=14400)
+
+
+def test_words_after_a_pause_are_of_another_utterance() -> None:
+    """Blocks that follow each other are one utterance; a second of sound later another begins."""
+    one = codec()
+    decoded(one, *user("c1", "count"))
+    one.encode(SendAudio(pcm=bytes(32000)))
+    (same,) = decoded(one, *user("c2", "please"))
+    assert same == InputTranscript(utterance_id=U1, text="count please", is_final=False)
+    one.encode(SendAudio(pcm=bytes(32002)))
+    assert decoded(one, *user("c3", "stop it")) == [
+        InputCommitted(utterance_id=U1),
+        InputTranscript(utterance_id=U1, text="count please", is_final=True),
+        InputTranscript(utterance_id=UtteranceId("nova-7-u2"), text="stop it", is_final=False),
+    ]
 
 
 def test_spoken_words_alone() -> None:

@@ -613,6 +613,47 @@ def test_words_of_the_person_do_not_end_a_response():
     assert kinds(wire.sound(LOUD)) == ["ResponseAudio"]
 
 
+@pytest.mark.parametrize(
+    ("person", "start_ms", "is_other"),
+    [
+        ((1100, 1400), 1700, True),  # the person spoke into the first one, and it paused
+        ((1100, 1400), 1400, False),  # it went on without a pause
+        ((500, 900), 1700, False),  # the person had spoken before
+        (None, 1700, False),
+    ],
+)
+def test_a_pause_into_which_the_person_spoke_ends_a_response(person, start_ms, is_other):
+    """The model fell silent for the person; what it says then is another response."""
+    wire = Wire()
+    wire.sound(LOUD, LOUD)
+    wire.says("one", 1000, 1200)
+    if person is not None:
+        wire.hears("stop", *person)
+    events = wire.says(" two", start_ms, start_ms + 200)
+    expected = ["ResponseDone", "ResponseStarted", "ResponseText"] if is_other else ["ResponseText"]
+    assert kinds(events) == expected
+    assert events[-1].response_id == (TWO if is_other else ONE)
+
+
+@pytest.mark.parametrize(
+    ("before", "delta", "start_ms", "told"),
+    [
+        ("one", "two", 1600, " two"),  # a pause between them
+        ("one", "two", 1200, "two"),  # the end of a word
+        ("one.", "Two", 1200, " Two"),
+        ("one", ".", 1600, "."),
+        ("one ", "two", 1600, "two"),
+        ("one", " two", 1600, " two"),
+    ],
+)
+def test_a_space_that_is_missing_is_made_up_for(before, delta, start_ms, told):
+    """Words bring their own spaces, except where a sentence may begin."""
+    wire = Wire()
+    wire.says(before, 1000, 1200)
+    (text,) = wire.says(delta, start_ms, start_ms + 200)
+    assert text.delta == told
+
+
 def test_an_interruption_drops_what_still_comes():
     """Until the model has been silent for a while; then a new response begins."""
     wire = Wire()

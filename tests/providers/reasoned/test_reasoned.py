@@ -32,12 +32,21 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import AgentTurn, Capabilities, TurnOwner
+from beluga_voice.providers.s2s.elevenlabs import ElevenLabsAgents
 from beluga_voice.providers.s2s.gemini_live import GeminiLive
+from beluga_voice.providers.s2s.grok import Grok
+from beluga_voice.providers.s2s.nova_sonic import NovaSonic
+from beluga_voice.providers.s2s.openai_live import OpenAILive, ResponsesDelegation
 from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime
 from beluga_voice.providers.s2s.reasoned import Reasoned, Way
+from beluga_voice.providers.s2s.reasoned.tooling import ASK_AGENT
 from beluga_voice.testing.caller import ScriptedCaller
-from beluga_voice.testing.emulators.gemini_live import API_KEY, GeminiLiveEmulator
-from beluga_voice.testing.emulators.openai_realtime import KEY, OpenAIRealtimeEmulator
+from beluga_voice.testing.emulators import elevenlabs_agents as agents
+from beluga_voice.testing.emulators import gemini_live as gemini
+from beluga_voice.testing.emulators import grok as xai
+from beluga_voice.testing.emulators import nova_sonic as nova
+from beluga_voice.testing.emulators import openai_live as live
+from beluga_voice.testing.emulators import openai_realtime as realtime
 from beluga_voice.testing.emulators.speech import Calls, Faults, Pace, Speaks, obey
 from beluga_voice.testing.loop import simulate
 from beluga_voice.testing.scripted import ScriptedProvider, ScriptedVad
@@ -55,7 +64,7 @@ class Stage:
     session: VoiceSession
     caller: ScriptedCaller
     trace: object
-    service: object
+    capabilities: Capabilities
 
     def words(self, role):
         """What was said by one side, by the history."""
@@ -66,33 +75,83 @@ class Stage:
 @asynccontextmanager
 async def saying(agent, *, brain=obey, pace=None, faults=(), **session):
     """OpenAI Realtime, which is given words to say."""
-    service = OpenAIRealtimeEmulator(brain, pace=pace, faults=faults)
+    service = realtime.OpenAIRealtimeEmulator(brain, pace=pace, faults=faults)
     async with service.serving(HOST, PORT):
-        provider = OpenAIRealtime(api_key=KEY, endpoint=service.url)
-        async with _session(provider, agent, service, **session) as on:
+        provider = OpenAIRealtime(api_key=realtime.KEY, endpoint=service.url)
+        async with _session(provider, agent, **session) as on:
             yield on
 
 
 @asynccontextmanager
 async def tooling(agent, *, brain=obey, pace=None, faults=(), **session):
     """Gemini Live, which asks a tool."""
-    service = GeminiLiveEmulator(brain, pace=pace, faults=faults)
+    service = gemini.GeminiLiveEmulator(brain, pace=pace, faults=faults)
     async with service.serving(HOST, PORT) as address:
-        provider = GeminiLive(api_key=API_KEY, endpoint=address)
-        async with _session(provider, agent, service, **session) as on:
+        provider = GeminiLive(api_key=gemini.API_KEY, endpoint=address)
+        async with _session(provider, agent, **session) as on:
             yield on
 
 
 @asynccontextmanager
-async def _session(provider, agent, service, **session):
-    caller = ScriptedCaller(input_rate=provider.capabilities.input_formats[0].rate)
-    made = VoiceSession(s2s=provider, agent=agent, line=caller, vad=ScriptedVad(), **session)
+async def tooling_grok(agent, *, brain=obey, pace=None, faults=(), **session):
+    """Grok, which asks a tool: it listens in silence only where the turns are ours."""
+    service = xai.GrokEmulator(brain, pace=pace, faults=faults)
+    async with service.serving(HOST, PORT):
+        provider = Grok(api_key=xai.KEY, endpoint=service.url)
+        async with _session(provider, agent, **session) as on:
+            yield on
+
+
+@asynccontextmanager
+async def tooling_nova(agent, *, brain=obey, pace=None, faults=(), **session):
+    """Nova Sonic, which asks a tool."""
+    service = nova.NovaSonicEmulator(
+        brain, pace=pace, faults=faults, silence_ms=500, ends_completions=True
+    )
+    async with service.serving(HOST, PORT):
+        provider = NovaSonic(open_channel=nova.plain(service.url))
+        async with _session(provider, agent, **session) as on:
+            yield on
+
+
+@asynccontextmanager
+async def tooling_elevenlabs(agent, *, brain=obey, pace=None, faults=(), **session):
+    """An agent of ElevenLabs that is set up with the tool."""
+    able = agents.EmulatedAgent(tools=(ASK_AGENT,))
+    service = agents.ElevenLabsAgentsEmulator(
+        brain, pace=pace, faults=faults, agents={agents.AGENT: able}
+    )
+    async with service.serving(HOST, PORT):
+        provider = ElevenLabsAgents(agents.AGENT, api_key=agents.KEY, endpoint=service.url)
+        async with _session(provider, agent, **session) as on:
+            yield on
+
+
+@asynccontextmanager
+async def delegating(agent, *, brain=obey, pace=None, faults=(), **session):
+    """OpenAI Live, which hands over whatever the person says."""
+    service = live.OpenAILiveEmulator(brain, pace=pace, faults=faults)
+    async with service.serving(HOST, PORT):
+        provider = OpenAILive(api_key=live.KEY, endpoint=service.url)
+        async with _session(provider, agent, **session) as on:
+            yield on
+
+
+@asynccontextmanager
+async def _session(provider, agent, **session):
+    able = provider.capabilities
+    rate = able.input_formats[0].rate
+    caller = ScriptedCaller(input_rate=rate, output_rate=able.output_formats[0].rate)
+    ears = ScriptedVad(rate=rate)
+    made = VoiceSession(s2s=provider, agent=agent, line=caller, vad=ears, **session)
     seen = trace(made)
     async with made, caller.on(made):
-        yield Stage(made, caller, seen, service)
+        yield Stage(made, caller, seen, able)
 
 
-EVERYWAY = pytest.mark.parametrize("stage", [saying, tooling])
+EVERYWAY = pytest.mark.parametrize(
+    "stage", [saying, tooling, tooling_grok, tooling_nova, tooling_elevenlabs, delegating]
+)
 
 
 @EVERYWAY
@@ -185,16 +244,37 @@ def test_an_interruption_leaves_what_was_heard(stage):
             await asyncio.sleep(1.6)
             await on.caller.say("stop it now")
             await asyncio.sleep(5)
-            return on.caller.heard, on.words(Role.AGENT), on.trace
+            return on.caller.heard, on.words(Role.AGENT), on.trace, on.capabilities
 
-    heard, said, seen = simulate(scene)
+    heard, said, seen, able = simulate(scene)
+    stops_by_itself = TurnOwner.DUPLEX in able.turn_owners
     cut = seen.of(AgentResponseEnded)[0]
-    assert cut.outcome is ResponseOutcome.CUT
+    assert cut.outcome is (ResponseOutcome.HEARD if stops_by_itself else ResponseOutcome.CUT)
     assert 0 < len(cut.heard_text) < len(LONG)
     assert said == [cut.heard_text, "all right"]
     assert heard.endswith("all right")
     assert histories[1] == ["hello", cut.heard_text, "stop it now"]
-    assert len(seen.of(BargedIn)) == 1
+    assert len(seen.of(BargedIn)) == (0 if stops_by_itself else 1)
+
+
+@EVERYWAY
+def test_the_agent_knows_what_was_said_before(stage):
+    """Each word of both is in its history, and once."""
+    histories = []
+
+    async def agent(turn: AgentTurn) -> str:
+        histories.append([one.text for one in turn.history if isinstance(one, Message)])
+        return "so you say"
+
+    async def scene():
+        async with stage(agent) as on:
+            await on.caller.say("hello there")
+            await asyncio.sleep(4)
+            await on.caller.say("and again")
+            await asyncio.sleep(4)
+
+    simulate(scene)
+    assert histories == [["hello there"], ["hello there", "so you say", "and again"]]
 
 
 @EVERYWAY
@@ -365,7 +445,7 @@ def play(script, agent, scene_seconds=6):
 
     async def scene():
         provider = ScriptedProvider(script, capabilities=DUPLEX)
-        async with _session(provider, agent, provider) as on:
+        async with _session(provider, agent) as on:
             await asyncio.sleep(scene_seconds)
             result = on.caller.heard, on.trace, on.words(Role.AGENT)
         provider.finish()
@@ -473,6 +553,11 @@ async def _nobody(text: str) -> str:
         (OpenAIRealtime().capabilities, Way.SAY),
         (OpenAIRealtime(transcription=None).capabilities, Way.TOOL),
         (GeminiLive().capabilities, Way.TOOL),
+        (Grok().capabilities, Way.TOOL),
+        (NovaSonic().capabilities, Way.TOOL),
+        (ElevenLabsAgents("agent").capabilities, Way.TOOL),
+        (OpenAILive().capabilities, Way.DELEGATION),
+        (OpenAILive(delegation=ResponsesDelegation(model="m")).capabilities, Way.TOOL),
     ],
 )
 def test_the_way_follows_from_what_a_service_can_do(capabilities, way):

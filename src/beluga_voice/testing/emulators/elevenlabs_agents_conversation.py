@@ -132,6 +132,9 @@ class AgentConversation:
         self._spoken_samples = 0
         self._calls: dict[str, tuple[str, asyncio.Future[ToolResult]]] = {}
         self._call_count = 0
+        self._left_calls: set[str] = set()
+        """Calls of turns that were interrupted; what they give is spoken of later."""
+        self._left_results: list[ToolResult] = []
 
     # ── the connection ──────────────────────────────────────────────────────────────────────
 
@@ -348,10 +351,12 @@ class AgentConversation:
 
     async def _greet(self, text: str) -> None:
         await self._speak(text)
+        self._is_whole()
         await self._settle()
 
     async def _take_turn(self) -> None:
-        results: tuple[ToolResult, ...] = ()
+        results = tuple(self._left_results)
+        self._left_results.clear()
         while True:
             await _pause(self._service.pace.thinking_ms)
             if self._faults.error_code is not None:
@@ -376,6 +381,7 @@ class AgentConversation:
                     case _:
                         self.fail("llm_error", deed.message)
                         return
+            self._is_whole()
             if not deeds:
                 self._tool_ran("skip_turn", "skip_turn_1", "system", is_error=False)
             if not futures:
@@ -390,6 +396,12 @@ class AgentConversation:
             self.history.append(Message(role=Role.AGENT, text=self._text))
         self._has_begun = False
         self._turn = None
+        self._speak_of_results()
+
+    def _speak_of_results(self) -> None:
+        """Take a turn for what tools gave after their own was interrupted."""
+        if self._left_results and self._turn is None:
+            self._start(self._take_turn())
 
     async def _speak(self, text: str) -> None:
         if not self._has_begun:
@@ -404,7 +416,10 @@ class AgentConversation:
                 await _pause(self._service.pace.word_ms)
             self._utter(word, is_last=number == len(words) - 1)
             await self._go_wrong()
-        if self._service.ending == "complete":
+
+    def _is_whole(self) -> None:
+        """What the agent had to say for now is said."""
+        if self._has_begun and self._service.ending == "complete":
             marker = {"event_id": self._events}
             self.say("agent_response_complete", agent_response_complete_event=marker)
 
@@ -451,6 +466,7 @@ class AgentConversation:
             return
         self._turn.cancel()
         self._turn = None
+        self._left_calls |= self._calls.keys()
         if not self._has_begun:
             return
         self._has_begun = False
@@ -510,7 +526,11 @@ class AgentConversation:
         )
         self.history.append(result)
         self._tool_ran(name, frame.tool_call_id, "client", is_error=frame.is_error)
-        future.set_result(result)
+        if frame.tool_call_id in self._left_calls:
+            self._left_results.append(result)
+            self._speak_of_results()
+        else:
+            future.set_result(result)
 
     def _tool_ran(self, name: str, call_id: str, kind: str, *, is_error: bool) -> None:
         response = {

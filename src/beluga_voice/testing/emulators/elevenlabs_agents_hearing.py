@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from beluga_voice.audio.convert import Converter
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_samples
-from beluga_voice.testing.emulators.speech import UNINTELLIGIBLE, HearingVad, VoiceBegan
+from beluga_voice.testing.emulators.speech import (
+    UNINTELLIGIBLE,
+    HearingVad,
+    VoiceBegan,
+    transcript_of,
+)
 from beluga_voice.testing.speech import words_in
 
 
@@ -66,8 +71,8 @@ class AgentHearing:
             else:
                 self._sure_at = None
                 is_speech = change.at - self._began >= 2 * self._sure
-                text = " ".join(words_in(bytes(self._utterance)))
-                heard.append(UtteranceOver(text or (UNINTELLIGIBLE if is_speech else "")))
+                text = transcript_of(bytes(self._utterance), self._vad.rate)
+                heard.append(UtteranceOver(text if is_speech or text != UNINTELLIGIBLE else ""))
                 self._utterance.clear()
                 self._told = 0
         if self._sure_at is not None and self._vad.position >= self._sure_at:

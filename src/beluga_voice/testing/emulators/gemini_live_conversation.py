@@ -36,6 +36,7 @@ from beluga_voice.testing.emulators.gemini_live_input import (
     GeminiLiveInput,
     Heard,
     Interrupts,
+    NothingSaid,
     Spoken,
     Understood,
 )
@@ -331,6 +332,8 @@ class GeminiLiveConversation:
                     self._tell_words(one.text)
                 case Spoken():
                     self._person_said(one.text)
+                case NothingSaid():
+                    self._ask_for_more()
 
     def _tell_words(self, text: str) -> None:
         """Send a piece of the transcript, where one is wanted."""
@@ -348,6 +351,14 @@ class GeminiLiveConversation:
             self._unanswered.append(text)
             self.history.append(Message(role=Role.USER, text=text))
         self._respond()
+
+    def _ask_for_more(self) -> None:
+        """A turn that gives nothing to answer."""
+        if self._turn is None or self._turn.done():
+            self.say(
+                serverContent={"turnComplete": True, "turnCompleteReason": "NEED_MORE_INPUT"},
+                usageMetadata=self._usage(),
+            )
 
     def _person_wrote(self, text: str) -> None:
         self._interrupt()

@@ -30,7 +30,12 @@ class Spoken:
     text: str
 
 
-type Heard = Interrupts | Understood | Spoken
+@dataclass(frozen=True, slots=True)
+class NothingSaid:
+    """The client has closed a turn of which nothing was understood."""
+
+
+type Heard = Interrupts | Understood | Spoken | NothingSaid
 
 
 class GeminiLiveInput:
@@ -87,12 +92,12 @@ class GeminiLiveInput:
 
     def over(self) -> list[Heard]:
         """The utterance ends here, whoever says so; silence is none."""
-        self.is_active = False
+        was_active, self.is_active = self.is_active, False
         sound, told = bytes(self._utterance), self._told
         self._utterance.clear()
         if self._vad is not None:
             self._vad.reset()
-        text = transcript_of(sound, self._rate or 16000)
+        text = transcript_of(sound, self._rate) if sound else ""
         heard: list[Heard] = []
         if told:
             heard += self._understand(words_in(sound))
@@ -101,10 +106,11 @@ class GeminiLiveInput:
         self._told = 0
         if text:
             heard.append(Spoken(text))
+        elif was_active and sound:
+            heard.append(NothingSaid())
         return heard
 
     def _understand(self, words: list[str]) -> list[Heard]:
         new = words[self._told :]
-        space = " " if self._told else ""
         self._told = max(self._told, len(words))
-        return [Understood(space + " ".join(new))] if new else []
+        return [Understood(" " + " ".join(new))] if new else []

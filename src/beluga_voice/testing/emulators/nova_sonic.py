@@ -44,6 +44,7 @@ CLOSE_SECONDS = 1.0
 
 _REFUSALS = {
     400: "ValidationException",
+    401: "UnrecognizedClientException",
     403: "AccessDeniedException",
     404: "ResourceNotFoundException",
     408: "ModelTimeoutException",

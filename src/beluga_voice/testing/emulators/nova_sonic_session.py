@@ -326,7 +326,7 @@ class NovaSonicSession:
                 self._sure_at = change.at + to_samples(SURE_MS, vad.rate)
             else:
                 self._sure_at = None
-                text = transcript_of(bytes(self._utterance))
+                text = transcript_of(bytes(self._utterance), vad.rate)
                 self._utterance.clear()
                 if text:
                     self._person_said(text, transcribed=True)

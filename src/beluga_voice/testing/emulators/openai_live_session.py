@@ -145,6 +145,7 @@ class EmulatedLiveSession:
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._notes: list[_Note] = []
         self._spoken: list[str] = []
+        self._unanswered: list[str] = []
         self._sounded_ms = 0
         self._is_flawed = False
         self._reported_ms = 0
@@ -335,7 +336,8 @@ class EmulatedLiveSession:
         if is_over:
             text = self._listening.turn()
             self.history.append(Message(role=Role.USER, text=text))
-            self._later(self._pace.thinking_ms, lambda: self._answer(text))
+            self._unanswered.append(text)
+            self._later(self._pace.thinking_ms, self._answer)
         for note in [one for one in self._notes if one.due_ms <= self.at_ms]:
             self._notes.remove(note)
             self._place(note.note)
@@ -445,9 +447,13 @@ class EmulatedLiveSession:
         )
         self._perform(answer(self._brain, asked))
 
-    def _answer(self, text: str) -> None:
-        """The person has said something."""
+    def _answer(self) -> None:
+        """The person has said something; who goes on speaking is answered later."""
         assert self._wire is not None
+        if self._listening.is_voice or not self._unanswered:
+            return
+        text = " ".join(self._unanswered)
+        self._unanswered.clear()
         tools = () if self._backend is None else self._backend.tools
         asked = Asked(
             text=text,

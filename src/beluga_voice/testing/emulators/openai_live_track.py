@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
 from beluga_voice.audio.level import rms
-from beluga_voice.testing.emulators.speech import UNINTELLIGIBLE, HearingVad, VoiceEnded, voice
+from beluga_voice.testing.emulators.speech import (
+    UNINTELLIGIBLE,
+    HearingVad,
+    VoiceEnded,
+    transcript_of,
+    voice,
+)
 from beluga_voice.testing.speech import words_in
 
 BLOCK_MS = 100
@@ -57,7 +63,8 @@ class Listening:
         words = words_in(self._pcm)[self._known :]
         self._known += len(words)
         if is_over and not self._known:
-            words = [UNINTELLIGIBLE]
+            # Other speech than test speech is understood as a whole.
+            words = transcript_of(self._pcm, self._rate).split() or [UNINTELLIGIBLE]
         written: list[Written] = []
         for word in words:
             end = at_ms + BLOCK_MS

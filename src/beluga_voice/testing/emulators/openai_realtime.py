@@ -27,7 +27,14 @@ from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo
 from beluga_voice.testing.speech import WORD_MS
 
 PATH = "/v1/realtime"
-MODELS = ("gpt-realtime-2.1", "gpt-realtime-2.1-mini", "gpt-realtime-2", "gpt-realtime-1.5")
+MODELS = (
+    "gpt-realtime-2.1",
+    "gpt-realtime-2.1-mini",
+    "gpt-realtime-2",
+    "gpt-realtime-1.5",
+    "gpt-realtime",
+    "gpt-realtime-mini",
+)
 KEY = "sk-emulated"
 LIFETIME_SECONDS = 3600.0
 EXPIRED = "Your session hit the maximum duration of 60 minutes."

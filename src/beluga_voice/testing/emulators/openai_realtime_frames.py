@@ -53,9 +53,10 @@ class Transcription(Strict):
     model: str | None = None
     language: str | None = None
     prompt: str | None = None
-    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
-    keywords: list[str] | None = None
-    languages: list[str] | None = None
+    # What the client did not set does not come back.
+    delay: Literal["minimal", "low", "medium", "high", "xhigh"] | UnsetType | None = msgspec.UNSET
+    keywords: list[str] | UnsetType | None = msgspec.UNSET
+    languages: list[str] | UnsetType | None = msgspec.UNSET
 
 
 class ServerVad(Strict, tag_field="type", tag="server_vad"):

@@ -269,7 +269,7 @@ class EmulatedSession:
 
     def _utterance(self, item_id: str, pcm: bytes) -> None:
         """The person's words are part of the conversation now; they are written down later."""
-        words = transcript_of(pcm)
+        words = transcript_of(pcm, self._heard_law.rate)
         item: dict[str, Any] = {
             "id": item_id,
             "object": "realtime.item",

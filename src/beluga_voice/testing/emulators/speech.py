@@ -84,7 +84,7 @@ class HearingVad:
         self.is_voice = False
 
 
-def transcript_of(pcm: bytes, rate: int = 16000) -> str:
+def transcript_of(pcm: bytes, rate: int) -> str:
     """The words in that sound; `UNINTELLIGIBLE` if there are none in it, "" if it is silence."""
     return present().transcribe(pcm, rate)
 
@@ -133,6 +133,7 @@ type Deed = Speaks | Calls | Fails
 type Brain = Callable[[Asked], Deed | Sequence[Deed]]
 
 
+_HAND_OVER = "Hand every request over"
 _TO_READ = re.compile(r"<text>(.*?)</text>", re.DOTALL)
 
 
@@ -149,15 +150,18 @@ def echo(asked: Asked) -> Deed:
 
 
 def obey(asked: Asked) -> Deed:
-    """The brain that does as it is told, and echoes where it is not.
+    """The brain that does as its instructions say, and echoes where they say nothing.
 
-    It calls a tool that takes an `utterance` for everything the person says, and reads out what
-    tools return.
+    For everything the person says it calls a tool that takes an `utterance`, if they name one, or
+    delegates, if they want every request handed over. It reads out what comes back.
     """
-    asks = next((one for one in asked.tools if '"utterance"' in one.parameters), None)
-    if asks is None or asked.results or _TO_READ.search(asked.instructions):
+    told = asked.instructions
+    if asked.results or _TO_READ.search(told):
         return echo(asked)
-    return Calls(asks.name, json.dumps({"utterance": asked.text}))
+    for tool in asked.tools:
+        if tool.name in told and '"utterance"' in tool.parameters:
+            return Calls(tool.name, json.dumps({"utterance": asked.text}))
+    return Calls("delegate") if _HAND_OVER in told else echo(asked)
 
 
 def answer(brain: Brain, asked: Asked) -> list[Deed]:

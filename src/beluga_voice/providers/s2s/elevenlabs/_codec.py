@@ -17,10 +17,11 @@ What a command becomes:
 What the service leaves out, and how it is made up for. A response has no id and no clear end. It
 begins with its first sound or words, and is over when the service says so (`is_final`,
 `agent_response_complete`), when the person's next words or the next response come, or when nothing
-more came for a while (`QUIET`). An interruption names an event: sound up to that one is dropped.
-`agent_response_correction` says what the service believes was heard; the session's own ledger knows
-better, so it only counts as an interruption that nothing else told of. A ping is answered with a
-pong, and with a second of silence if no sound was sent since the last one.
+more came for a while (`QUIET`): it is incomplete then if much of its text did not sound. An
+interruption names an event: sound up to that one is dropped. `agent_response_correction` says what
+the service believes was heard; the session's own ledger knows better, so it only counts as an
+interruption that nothing else told of. A ping is answered with a pong, and with a second of silence
+if no sound was sent since the last one.
 """
 
 import base64
@@ -35,10 +36,10 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    ConversationEnded,
     CreateResponse,
     EndUserTurn,
     ErrorCategory,
-    GoingAway,
     HistoryItem,
     InputCommitted,
     InputTranscript,
@@ -203,7 +204,7 @@ class ElevenLabsAgentsCodec:
     def decode(self, message: WireMessage, /) -> list[S2sEvent]:
         """Read all of a message before anything changes, so that a broken one changes nothing."""
         if message == wire.QUIET:
-            return self._responses.finish(ResponseStatus.COMPLETED)
+            return self._responses.quiet()
         said = wire.read(message)
         kind = said.type
         match kind:
@@ -371,7 +372,7 @@ class ElevenLabsAgentsCodec:
                 self._responses.is_awaited = False
                 return [NoResponse(reason="the agent lets the person go on")]
             case "end_call":
-                return [GoingAway(time_left_seconds=0)]
+                return [ConversationEnded(reason="the agent ended the call")]
             case _:
                 return []
 

@@ -22,6 +22,9 @@ from beluga_voice.events import (
 from beluga_voice.providers.s2s.elevenlabs._wire import Alignment
 from beluga_voice.providers.s2s.elevenlabs._words import SpokenWord, WordTimes
 
+WHOLE = 0.8
+"""Of a response that is over, at least so much of the text was said to sound somewhere."""
+
 
 class Responses:
     """What the agent says over one link.
@@ -50,6 +53,8 @@ class Responses:
         self._times = WordTimes()
         self._early: list[SpokenWord] = []
         self._spoken_words = 0
+        self._characters = self._aligned = 0
+        """Of its text, and of those how many were said to sound somewhere."""
         # ── those before
         self._last: ResponseId | None = None
         self._is_last_over = False
@@ -124,6 +129,7 @@ class Responses:
             self._samples += len(pcm) >> 1
             events.append(ResponseAudio(response_id=self.open_id, pcm=pcm))
         if alignment is not None:
+            self._aligned += len("".join(alignment.chars).replace(" ", ""))
             events += self._spoken(self._times.add(alignment, at_ms=at_ms, length_ms=length_ms))
         return events
 
@@ -142,6 +148,7 @@ class Responses:
             events += self.finish(ResponseStatus.COMPLETED)
         self._open(event_id, events)
         self._has_words = True
+        self._characters += len(text.replace(" ", ""))
         self._pieces += self._pieces > 0
         if self.open_id is not None and not self._is_cut:
             events.append(ResponseText(response_id=self.open_id, delta=text, stage=planned))
@@ -152,6 +159,12 @@ class Responses:
     def complete(self, event_id: int | None) -> list[S2sEvent]:
         """The response is whole, unless it is an older one that is meant."""
         return [] if self._is_older(event_id) else self.finish(ResponseStatus.COMPLETED)
+
+    def quiet(self) -> list[S2sEvent]:
+        """Nothing came for a while: the response is over, though much may not have sounded."""
+        if not self._is_cut and 0 < self._aligned < WHOLE * self._characters:
+            return self.finish(ResponseStatus.INCOMPLETE, reason="the agent fell silent")
+        return self.finish(ResponseStatus.COMPLETED)
 
     def person_spoke(self, event_id: int | None) -> list[S2sEvent]:
         """The person's words: the next response answers them."""
@@ -201,6 +214,7 @@ class Responses:
             return
         self._is_cut = self._has_words = self.is_awaited = False
         self._pieces = self._samples = self._spoken_words = 0
+        self._characters = self._aligned = 0
         self._first_event = event_id
         self._times, self._early = WordTimes(), []
         self._wordless = None

@@ -71,6 +71,8 @@ def capabilities_of(model: Model, *, resumption: bool) -> Capabilities:
         has_text_input=True,
         has_temperature=True,
         has_output_token_limit=True,
+        # Of a threshold it has two steps only; see the sensitivities of the provider.
+        turn_detection=frozenset({"silence_ms", "prefix_ms"}),
         # The service stops by itself, and guesses what was heard.
         can_cancel=False,
         can_truncate=False,

@@ -25,8 +25,8 @@ are counted, with the number of the link in front. A response starts with the fi
 does, and is done at `generationComplete`, or at `turnComplete` where that did not come: after an
 interruption. Between the two, words may still come, and an interruption may: the service holds the
 turn until the sound would have been played. A transcript of the person comes in pieces without an
-end: it is final once the model begins, or its turn is over. A turn in which the model did nothing
-gives `NoResponse`.
+end: it is final once the model begins, or its turn is over, or words of another turn of ours come.
+A turn in which the model did nothing gives `NoResponse`.
 """
 
 import base64
@@ -123,6 +123,7 @@ class GeminiLiveCodec:
         self._utterances = 0
         self._utterance: UtteranceId | None = None
         self._words = ""
+        self._is_next_turn = False
         # ── what the model does
         self._responses = 0
         self._response: ResponseId | None = None
@@ -191,6 +192,7 @@ class GeminiLiveCodec:
         messages: list[WireMessage] = []
         if not self._is_active:
             self._is_active, self._has_sound = True, False
+            self._is_next_turn = True
             messages.append(_realtime(activityStart={}))
         if self._kept:
             kept = bytes(self._kept)
@@ -335,16 +337,21 @@ class GeminiLiveCodec:
 
     def _understood(self, words: wire.Words) -> list[S2sEvent]:
         """More of what the person says."""
+        events: list[S2sEvent] = []
+        if words.text and self._is_next_turn:
+            events += self._finish_words()  # those of a turn that got no answer
+            self._is_next_turn = False
         if words.text and self._utterance is None:
             self._utterances += 1
             self._utterance = UtteranceId(f"gemini-{self._link}-u{self._utterances}")
         self._words += words.text
         if words.finished:
-            return self._finish_words()
+            return events + self._finish_words()
         if self._utterance is None or not words.text:
-            return []
+            return events
         text = self._words.strip()
-        return [InputTranscript(utterance_id=self._utterance, text=text, is_final=False)]
+        transcript = InputTranscript(utterance_id=self._utterance, text=text, is_final=False)
+        return [*events, transcript]
 
     def _finish_words(self) -> list[S2sEvent]:
         """What the person said is all there, as far as anybody knows."""

@@ -18,8 +18,10 @@ from beluga_voice.providers.s2s.gemini_live._capabilities import (
     DEFAULT_MODEL,
     OUTPUT_RATE,
     Model,
+    capabilities_of,
     model_named,
 )
+from beluga_voice.support import refuse_unsupported, turn_detection_of
 
 Sensitivity = Literal["low", "high"]
 ThinkingLevel = Literal["minimal", "low", "medium", "high", "xhigh"]
@@ -101,6 +103,11 @@ def check(settings: Settings, options: S2sOptions) -> None:
         raise Unsupported("Gemini Live hears mono 16-bit PCM only", op=_OP)
     _check_range("temperature", options.temperature, above=0, to=2)
     _check_range("max_output_tokens", options.max_output_tokens, above=0, to=65_536)
+    asked = turn_detection_of(options)
+    _check_range("prefix_ms", asked.prefix_ms, above=-1, to=10_000)
+    _check_range("silence_ms", asked.silence_ms, above=-1, to=10_000)
+    able = capabilities_of(settings.profile, resumption=settings.resumption)
+    refuse_unsupported(options, able, _OP)
     tools_of(settings, options.tools)
 
 
@@ -196,10 +203,13 @@ def _listening(settings: Settings, options: S2sOptions) -> dict[str, Any] | None
             if sensitivity is not None:
                 value = f"{kind.upper()}_SENSITIVITY_{sensitivity.upper()}"
                 detection[f"{kind}OfSpeechSensitivity"] = value
-        if settings.prefix_padding_ms is not None:
-            detection["prefixPaddingMs"] = settings.prefix_padding_ms
-        if settings.silence_ms is not None:
-            detection["silenceDurationMs"] = settings.silence_ms
+        asked = turn_detection_of(options)
+        padding_ms = settings.prefix_padding_ms if asked.prefix_ms is None else asked.prefix_ms
+        silence_ms = settings.silence_ms if asked.silence_ms is None else asked.silence_ms
+        if padding_ms is not None:
+            detection["prefixPaddingMs"] = padding_ms
+        if silence_ms is not None:
+            detection["silenceDurationMs"] = silence_ms
     if detection:
         listening["automaticActivityDetection"] = detection
     if not settings.allow_interruptions:

@@ -26,7 +26,9 @@ that were spoken (`FINAL`). What the service leaves out is made up for:
 * Words have no times: they are placed in the sound of their sentence, mostly once it is over, and
   told as spoken then. So the `FINAL` words are not needed, which say what the service believes was
   heard: they are told only of a response of which no words were planned.
-* An utterance comes as one or more blocks of words, and is final once the model acts.
+* An utterance comes as one or more blocks of words, one right after the other, and is final once
+  the model acts. Words that come more than `GAP_SECONDS` of sound later are another's: the model
+  had not answered the one before.
 * An interruption is a block that ends with `INTERRUPTED`, or words that are a JSON object saying
   so, or both, often after the response was done: it may still be sounding. Blocks that were open
   then say no more.
@@ -94,6 +96,8 @@ from beluga_voice.providers.s2s.nova_sonic._settings import (
 
 SAY = "Say exactly the following, word for word, and nothing else:\n"
 NUDGE = "Please go on."
+GAP_SECONDS = 1.0
+"""The service waits for longer than this until it takes a turn to be over."""
 MAX_BLOCKS = 64
 """Blocks that may be open at once; the service has one or two."""
 
@@ -137,6 +141,7 @@ class NovaSonicCodec:
         self._utterances = 0
         self._utterance: UtteranceId | None = None
         self._words = ""
+        self._sent_seconds = self._understood_at = 0.0
         # ── what the model does
         self._blocks: dict[str, _Block] = {}
         self._epoch = 0
@@ -191,7 +196,9 @@ class NovaSonicCodec:
         """See the table above."""
         match command:
             case SendAudio():
-                self._placing.passed(len(command.pcm) / 2 / self._input_rate)
+                seconds = len(command.pcm) / 2 / self._input_rate
+                self._sent_seconds += seconds
+                self._placing.passed(seconds)
                 return [self._before_sound + base64.b64encode(command.pcm).decode() + '"}}}']
             case SendText():
                 return self._write(command)
@@ -374,13 +381,18 @@ class NovaSonicCodec:
         if not text.strip():
             return []
         self._was_heard = True
+        events: list[S2sEvent] = []
+        if self._sent_seconds - self._understood_at > GAP_SECONDS:
+            events += self._finish_words()
+        self._understood_at = self._sent_seconds
         if self._utterance is None:
             self._utterances += 1
             self._utterance = UtteranceId(f"nova-{self._link}-u{self._utterances}")
         is_apart = not self._words or self._words[-1].isspace() or text[0].isspace()
         self._words += text if is_apart else f" {text}"
         words = self._words.strip()
-        return [InputTranscript(utterance_id=self._utterance, text=words, is_final=False)]
+        events.append(InputTranscript(utterance_id=self._utterance, text=words, is_final=False))
+        return events
 
     def _finish_words(self) -> list[S2sEvent]:
         """What the person said is all there."""

@@ -2,9 +2,9 @@
 
 It says the words of a sentence before their sound, and when the sound of a sentence is over; then
 they are placed in it by their length. As a rule that is long before it has sounded. Where it is
-not, words are placed as soon as they must have sounded, by the pace of the sentences before: what
-is cut then was heard up to there, and no further. The clock for this is the person's sound, which
-comes at the pace of hearing.
+not, words are placed as their sound comes, by the pace of the sentences before: what is cut then
+was heard up to there, and no further. The clock for this is the person's sound, which comes at the
+pace of hearing.
 """
 
 from collections import deque
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 CHARACTERS_PER_SECOND = 15.0
 """The pace before any sentence was over: that of usual speech."""
+AHEAD_SECONDS = 0.25
+"""Sound that is further ahead of its time than this is made faster than it sounds."""
 CUT_SHORT = 0.55
 """Sound shorter than this share of what was to be expected is not all of its sentence."""
 
@@ -59,7 +61,11 @@ class Placing:
         """Sound came; gives the words that must have sounded."""
         self._position += samples
         self._seconds = self._seconds or 0.0
-        return self._place(min(self._position, round(self._seconds * self._rate)), self._pace)
+        sounding = round(self._seconds * self._rate)
+        is_ahead = self._position > sounding + AHEAD_SECONDS * self._rate
+        return self._place(
+            min(self._position, sounding) if is_ahead else self._position, self._pace
+        )
 
     def end(self) -> list[Placed]:
         """The words that are left of a sentence whose sound is over."""

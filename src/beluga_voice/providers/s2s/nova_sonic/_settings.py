@@ -28,6 +28,7 @@ from beluga_voice.providers.s2s.nova_sonic._capabilities import (
     capabilities_of,
     model_named,
 )
+from beluga_voice.support import refuse_unsupported
 
 Sensitivity = Literal["low", "medium", "high"]
 
@@ -91,6 +92,7 @@ def check(settings: Settings, options: S2sOptions) -> None:
     _check_voice(settings, options.voice)
     _check_fraction("temperature", options.temperature)
     _check_tokens(options.max_output_tokens)
+    refuse_unsupported(options, capabilities_of(settings.profile), _OP)
     _tools(options.tools)
     chosen = settings.tool_choice
     if chosen not in (None, *_TOOL_CHOICES) and chosen not in {one.name for one in options.tools}:

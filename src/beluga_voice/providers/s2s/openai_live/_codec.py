@@ -386,7 +386,8 @@ class OpenAILiveCodec:
     def _words(self, kind: str, said: wire.Words) -> list[S2sEvent]:
         start, end = _ms(said.start_ms), _ms(said.end_ms)
         if kind == "session.output_transcript.delta":
-            return self._replies.words(said.delta, start, end)
+            person = self._utterances.last_ms
+            return self._replies.words(said.delta, start, end, person_ms=person)
         events = self._utterances.words(said.delta, start, end, self._heard_ms)
         self._has_news = self._has_news or bool(events)
         return events

@@ -32,6 +32,8 @@ class Utterances:
         self._text = ""
         self._ended_ms: float | None = None
         self._written_at_ms = 0.0
+        self.last_ms: float | None = None
+        """When the last words ended, of whichever utterance."""
 
     @property
     def is_open(self) -> bool:
@@ -56,6 +58,7 @@ class Utterances:
             events.append(InputCommitted(utterance_id=self._open))
         self._text += delta
         self._ended_ms, self._written_at_ms = end_ms, heard_ms
+        self.last_ms = end_ms
         events.append(self._transcript(self._open, is_final=False))
         return events
 

@@ -2,7 +2,8 @@
 
 The track is as long as the sound that was taken, and silent while the model is. A response begins
 with the first voice or word on it, and ends with a silence; the pauses in it, and the silence by
-which its end is known, are part of it, so that a sample of it is a moment of the conversation.
+which its end is known, are part of it, so that a sample of it is a moment of the conversation. A
+short silence ends it too, if the person spoke when it began: what follows is another response.
 
 Words are stamped with the time of the session, and sound is not. The first words of a response are
 taken to begin where its first sound does.
@@ -30,6 +31,8 @@ from beluga_voice.providers.s2s.openai_live._capabilities import (
     WORDS_FIRST_MS,
 )
 
+PAUSE_MS = 300
+"""A pause between words: they are no parts of one word."""
 LOOK_MS = 20
 """How finely voice is told from silence."""
 PIECE_MS = 100
@@ -52,6 +55,10 @@ class _Reply:
     samples: int = 0
     began_ms: float | None = None
     """When its first words began, by the service's clock."""
+    last_ms: tuple[float, float] | None = None
+    """When its last words began and ended."""
+    last: str = ""
+    """Its last character."""
 
 
 class Replies:
@@ -121,11 +128,23 @@ class Replies:
         if reply.silent >= to_samples(limit_ms, self._rate):
             events += self.finish(ResponseStatus.COMPLETED)
 
-    def words(self, delta: str, start_ms: float | None, end_ms: float | None) -> list[S2sEvent]:
-        """Words that are spoken then; they come before their sound, or after it."""
+    def words(
+        self,
+        delta: str,
+        start_ms: float | None,
+        end_ms: float | None,
+        *,
+        person_ms: float | None = None,
+    ) -> list[S2sEvent]:
+        """Words that are spoken then; they come before their sound, or after it.
+
+        `person_ms` is when the person's last words ended.
+        """
         events: list[S2sEvent] = []
         if self._unwanted is not None or not delta:
             return events
+        if self._reply is not None and _is_other(self._reply, start_ms, person_ms):
+            events += self.finish(ResponseStatus.COMPLETED)
         reply = self._reply
         if reply is None and self._is_late(start_ms):
             reply = self._before
@@ -140,7 +159,10 @@ class Replies:
         start, end = self._place(reply, start_ms), self._place(reply, end_ms)
         if start is None or end is None or end < start:
             start = end = None
-        events.append(ResponseText(response_id=reply.id, delta=delta, start=start, end=end))
+        text = f" {delta}" if _is_apart(reply, delta, start_ms) else delta
+        reply.last = delta[-1]
+        reply.last_ms = None if start_ms is None or end_ms is None else (start_ms, end_ms)
+        events.append(ResponseText(response_id=reply.id, delta=text, start=start, end=end))
         return events
 
     def interrupt(self, response_id: ResponseId) -> bool:
@@ -181,3 +203,24 @@ class Replies:
         if at_ms is None or reply.began_ms is None:
             return None
         return max(to_samples(at_ms - reply.began_ms, self._rate), 0)
+
+
+def _is_other(reply: _Reply, start_ms: float | None, person_ms: float | None) -> bool:
+    """Whether words that begin then are of another response: the person spoke into this one."""
+    if reply.last_ms is None or start_ms is None or person_ms is None:
+        return False
+    began, ended = reply.last_ms
+    return person_ms >= began and start_ms - ended >= PAUSE_MS
+
+
+def _is_apart(reply: _Reply, delta: str, start_ms: float | None) -> bool:
+    """Whether a space is missing: words bring their own, but not always where a sentence begins."""
+    if reply.last in ("", " ") or not delta[0].isalnum():
+        return False
+    if reply.last in ".!?" and delta[0].isupper():
+        return True
+    return (
+        reply.last_ms is not None
+        and start_ms is not None
+        and start_ms - reply.last_ms[1] >= PAUSE_MS
+    )

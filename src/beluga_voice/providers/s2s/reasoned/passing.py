@@ -19,6 +19,7 @@ from beluga_voice.events import (
     S2sCommand,
     S2sEvent,
     SendText,
+    TextStage,
     UtteranceId,
 )
 from beluga_voice.interfaces import S2sLink
@@ -40,6 +41,8 @@ class PassingLink(ReasonedLink):
     ) -> None:
         super().__init__(inner, mind, feed, tasks)
         self._spoken: dict[ResponseId, Thought] = {}
+        self._planned: set[ResponseId] = set()
+        """Of which the words were told before they sounded; that they sound is no news."""
         self._asked: list[str] = []
         """What the service was told to say and has not said yet."""
         self._open: dict[UtteranceId, str] = {}
@@ -76,10 +79,10 @@ class PassingLink(ReasonedLink):
                 self._spoken[event.response_id] = Thought()
                 while len(self._spoken) > REMEMBERED:
                     del self._spoken[next(iter(self._spoken))]
+                self._planned &= self._spoken.keys()
                 self._pass(event)
             case ResponseText():
-                if (thought := self._spoken.get(event.response_id)) is not None:
-                    self._mind.remember(thought, event.delta)
+                self._remember(event)
                 self._pass(event)
             case ResponseDone():
                 thought = self._spoken.get(event.response_id)
@@ -89,6 +92,15 @@ class PassingLink(ReasonedLink):
                 self._pass(event)
             case _:
                 self._pass(event)
+
+    def _remember(self, event: ResponseText) -> None:
+        """The service says that: the words it planned, or where it plans none, those it spoke."""
+        is_plan = event.stage is TextStage.PLANNED
+        if is_plan:
+            self._planned.add(event.response_id)
+        thought = self._spoken.get(event.response_id)
+        if thought is not None and (is_plan or event.response_id not in self._planned):
+            self._mind.remember(thought, event.delta)
 
     @abstractmethod
     def _pass(self, event: S2sEvent) -> None:

@@ -1,0 +1,104 @@
+"""Services that are emulated on this machine, as processes, and talked to over real sockets."""
+
+import json
+import shlex
+import signal
+from base64 import b64decode
+from contextlib import ExitStack
+
+import pytest
+from cliside import RATE, command_running, finish, nobody_is_left, pause, run, start
+
+from beluga_voice.audio.level import rms
+from beluga_voice.audio.wav import write_wav
+from beluga_voice.testing.emulators.catalogue import EMULATORS
+
+NAMES = tuple(sorted(EMULATORS))
+ASKED = "what time is it"
+SAYS = f"i heard {ASKED}"
+
+
+def pasted(told, recording):
+    """What an emulator tells one to type: a process that does it, with another file."""
+    words = shlex.split(told)
+    at = words.index("beluga-voice")
+    environment = dict(word.split("=", 1) for word in words[:at])
+    arguments = [str(recording) if word == "QUESTION.wav" else word for word in words[at + 1 :]]
+    return start(*arguments, "--json", env=environment)
+
+
+@pytest.fixture(scope="module")
+def patient_question(tmp_path_factory, sounds):
+    """A WAV file with one question, and the silence in which slow services find its end."""
+    path = tmp_path_factory.mktemp("speech") / "patient.wav"
+    write_wav(path, pause(0.4) + sounds[0] + pause(4), RATE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def calls(patient_question):
+    """The same question to every service, all at once: how each call ended, by the service."""
+    with ExitStack() as stack:
+        services = {
+            name: stack.enter_context(command_running("emulate", name, "--port", "0"))
+            for name in NAMES
+        }
+        told = {name: service.stdout.readline() for name, service in services.items()}
+        talks = {name: pasted(line, patient_question) for name, line in told.items()}
+        for talk in talks.values():
+            stack.callback(talk.kill)
+        yield {name: finish(talk) for name, talk in talks.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_an_emulator_tells_one_to_type_is_a_conversation(calls, name):
+    """The question is understood by its ears, and answered by its voice in those words."""
+    call = calls[name]
+    assert call.status == 0, call.err
+    events = [json.loads(line) for line in call.out.splitlines()]
+    words = [
+        one["text"] for one in events if one["type"] == "transcription" and one.get("is_final")
+    ]
+    assert " ".join(words) == ASKED
+    sound = b"".join(
+        b64decode(one["pcm"]) for one in events if one["type"] == "agent_response_audio"
+    )
+    assert rms(sound) > 0.01
+    (ended,) = [one for one in events if one["type"] == "agent_response_ended"]
+    assert ended["outcome"] == "heard"
+    assert "".join(char for char in ended["text"].lower() if char not in ":.") == SAYS
+
+
+def test_a_list_of_services():
+    """Without a name it lists what there is."""
+    assert run("emulate").out.split() == list(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("no_such_service",), "openai_realtime"),
+        (("grok", "--fault", "no_such_fault=1"), "drop_after_audio_ms"),
+        (("grok", "--fault", "drop_after_audio_ms=soon"), "takes a number"),
+        (("grok", "--test-speech", "--host", "no.such.host.invalid"), "cannot listen"),
+    ],
+)
+def test_what_cannot_be_emulated_is_told(arguments, problem):
+    """One line says what is wrong, and what there is."""
+    ran = run("emulate", *arguments)
+    assert ran.status != 0
+    assert problem in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_port_that_is_taken_is_told():
+    """Who listens there already is not disturbed, and ends when it is told to, leaving nothing."""
+    with command_running("emulate", "grok", "--test-speech") as first:
+        *_, endpoint = shlex.split(first.stdout.readline())
+        port = endpoint.split("/")[2].rpartition(":")[2]
+        second = run("emulate", "openai_live", "--test-speech", "--port", port)
+        assert (second.status != 0, f"cannot listen at 127.0.0.1:{port}" in second.err) == (1, 1)
+        assert first.poll() is None
+        first.send_signal(signal.SIGTERM)
+        ended = finish(first)
+        assert (ended.status, nobody_is_left(first)) == (0, True)
