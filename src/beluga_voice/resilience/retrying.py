@@ -8,11 +8,13 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from beluga_voice.errors import ConfigurationError, Overloaded, ProviderError
 from beluga_voice.interfaces import Capabilities, Link, Provider
 from beluga_voice.resilience.backoff import Backoff
+from beluga_voice.resilience.budget import RetryBudget
+from beluga_voice.resilience.nesting import warmed
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +24,9 @@ class Retrying[O, S, R]:
 
     Tried again is only what may succeed later: `Denied`, `Rejected` and a `ConfigurationError` are
     raised at once, and so is an `Overloaded` that asks for a longer wait than `backoff.max_ms`,
-    which nobody on a call would sit through. After the last attempt, its error is raised. `chance`
-    gives numbers from 0 up to 1.
+    which nobody on a call would sit through. Each attempt after the first takes a token of `budget`
+    if there is one, and without a token there is none: share it among all who use a service. After
+    the last attempt, its error is raised. `chance` gives numbers from 0 up to 1.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class Retrying[O, S, R]:
         *,
         backoff: Backoff | None = None,
         attempts: int = 3,
+        budget: RetryBudget | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         if attempts < 1:
@@ -39,6 +43,7 @@ class Retrying[O, S, R]:
         self._provider = provider
         self._backoff = backoff or Backoff()
         self._attempts = attempts
+        self._budget = budget
         self._chance = chance
 
     @property
@@ -51,6 +56,15 @@ class Retrying[O, S, R]:
         """The provider's own."""
         return self._provider.capabilities
 
+    @property
+    def inside(self) -> tuple[Provider[O, S, R], ...]:
+        """What is wrapped."""
+        return (self._provider,)
+
+    def warm(self) -> AbstractAsyncContextManager[None]:
+        """Keep what it loads (models, processes) for as long as the context lasts."""
+        return warmed(self.inside)
+
     @asynccontextmanager
     async def connect(self, options: O, /) -> AsyncGenerator[Link[S, R]]:
         """A link of the provider; cancelling is safe, also while it waits."""
@@ -59,12 +73,14 @@ class Retrying[O, S, R]:
 
     async def _open(self, stack: AsyncExitStack, options: O) -> Link[S, R]:
         attempt = 1
+        if self._budget is not None:
+            self._budget.called(asyncio.get_running_loop().time())
         while True:
             try:
                 return await stack.enter_async_context(self._provider.connect(options))
             except ProviderError as error:
                 delay_ms = self._delay_ms(attempt, error)
-                if delay_ms is None:
+                if delay_ms is None or not self._may_try_again():
                     raise
                 log.info(
                     "%s: attempt %d failed (%s), the next in %d ms",
@@ -75,6 +91,9 @@ class Retrying[O, S, R]:
                 )
             await asyncio.sleep(delay_ms / 1000)
             attempt += 1
+
+    def _may_try_again(self) -> bool:
+        return self._budget is None or self._budget.spend(asyncio.get_running_loop().time())
 
     def _delay_ms(self, attempt: int, error: ProviderError) -> float | None:
         """The wait before the next attempt, or `None` if there is to be none."""
