@@ -11,6 +11,8 @@ from beluga_voice.errors import Unreachable
 from beluga_voice.events import (
     AnswerTool,
     GoingAway,
+    InputCommitted,
+    InputTranscript,
     Interrupt,
     LinkClosed,
     LinkReady,
@@ -25,10 +27,13 @@ from beluga_voice.events import (
     SeedHistory,
     SendText,
     ServiceRenewed,
+    SessionState,
     SpeechStarted,
     SpeechStopped,
     ToolCalled,
     ToolCallId,
+    Update,
+    UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, TurnOwner
 from beluga_voice.session.session import Session
@@ -328,3 +333,104 @@ def test_leaving_while_the_other_connection_is_opened_leaves_nothing():
 
     seen, _, _ = play(leaving, scene=scene, connect=never)
     assert seen.of(ServiceRenewed) == []
+
+
+def test_a_voice_that_begins_at_that_moment_is_not_cut():
+    """What was said before the first service noticed the voice is given to the second, too."""
+
+    async def leaving(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(1.3)
+        link.emit(GoingAway(time_left_seconds=30))
+
+    async def scene(session, caller):
+        await asyncio.sleep(1)
+        await caller.say("please cancel my order")
+        await asyncio.sleep(1)
+
+    seen, _, provider = play(leaving, quiet, scene=scene)
+    assert renewals(seen) == [1300.0]
+    assert words_in(provider.links[1].sound) == ["please", "cancel", "my", "order"]
+
+
+def test_settings_that_change_meanwhile_are_in_force_later():
+    """A second connection that was asked for the old instructions is given up for another."""
+
+    def slowly(provider):
+        inner = provider.connect
+
+        @asynccontextmanager
+        async def connect(options):
+            if provider.options:
+                await asyncio.sleep(0.5)
+            async with inner(options) as link:
+                yield link
+
+        provider.connect = connect
+
+    async def leaving(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(1)
+        link.emit(GoingAway(time_left_seconds=30))
+        await link.expect(Update, instructions="Be rude.")
+
+    async def scene(session, caller):
+        await asyncio.sleep(1.2)
+        session.update(instructions="Be rude.")
+        await asyncio.sleep(10)
+
+    mutable = frozenset({"instructions"})
+    seen, _, provider = play(
+        leaving, quiet, scene=scene, capabilities=able(mutable=mutable), connect=slowly
+    )
+    assert renewals(seen) == [1200.0 + 5000 + 500]
+    assert [one.instructions for one in provider.options] == ["", "Be rude."]
+
+
+def test_words_that_are_still_to_come_are_waited_for():
+    """An utterance whose transcript is late is not lost with the connection that has it."""
+    one = UtteranceId("u1")
+
+    async def leaving(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(1)
+        link.emit(SpeechStarted(), SpeechStopped(), InputCommitted(utterance_id=one))
+        speak(link, "r1", "yes")
+        link.emit(GoingAway(time_left_seconds=30))
+        await asyncio.sleep(2)
+        link.emit(InputTranscript(utterance_id=one, text="do you take cards", is_final=True))
+
+    async def scene(session, caller):
+        await asyncio.sleep(6)
+        assert [item.text for item in session.history] == ["do you take cards", "yes"]
+
+    seen, _, _ = play(leaving, quiet, scene=scene)
+    assert renewals(seen) == [3000.0]
+
+
+def test_a_provider_whose_own_task_fails_is_connected_to_again():
+    """What goes wrong inside of a provider is a loss, and not a session without a service."""
+
+    def fails(provider):
+        inner = provider.connect
+
+        @asynccontextmanager
+        async def connect(options):
+            async def fail():
+                await asyncio.sleep(2)
+                raise RuntimeError("inside")
+
+            async with inner(options) as link, asyncio.TaskGroup() as tasks:
+                if len(provider.links) == 1:
+                    tasks.create_task(fail())
+                yield link
+
+        provider.connect = connect
+
+    async def scene(session, caller):
+        await asyncio.sleep(10)
+        assert session.state is SessionState.IDLE
+
+    seen, _, provider = play(quiet, quiet, scene=scene, connect=fails)
+    assert len(seen.of(Reconnecting)) == 1
+    assert len(provider.links) == 2

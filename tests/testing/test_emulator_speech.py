@@ -70,12 +70,12 @@ def test_a_forgotten_voice_is_heard_anew():
 )
 def test_sound_is_written_down(pcm, text):
     """Test words are read, other sound is unintelligible, and silence is nothing."""
-    assert transcript_of(pcm) == text
+    assert transcript_of(pcm, 16000) == text
 
 
 def test_a_voice_carries_its_words():
     """What is spoken at any rate can be read back."""
-    assert transcript_of(pcm_of(voice("guten Tag", rate=24000))) == "guten Tag"
+    assert transcript_of(pcm_of(voice("guten Tag", rate=24000)), 24000) == "guten Tag"
 
 
 @pytest.mark.parametrize(

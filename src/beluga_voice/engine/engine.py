@@ -245,6 +245,7 @@ class Engine:
             case Say():
                 exchange.say(event, now)
             case Update():
+                self._renewal.changed(now)
                 self._outlet.send(event)
             case ServiceFailed(is_fatal=True) if event.category in _FINAL:
                 self._outlet.fail(_CODES[event.category], event.message, is_fatal=True)
@@ -291,7 +292,6 @@ class Engine:
                     self._exchange.end_turn(now)
                 case Due.END_OF_RESPONSE:
                     self._exchange.await_end(now)
-                    self._part(now)
                 case Due.ANSWER:
                     self._exchange.climb(now)
                 case Due.PROGRESS:
@@ -306,6 +306,7 @@ class Engine:
                     self._supervision.connect(self._exchange)
                 case _:
                     assert_never(due)
+        self._part(now)
         if self._renewal.is_wanted and not self.is_over:
             self._renewal.look(now)
 
@@ -395,6 +396,7 @@ class Engine:
     def _is_quiet(self) -> bool:
         """Whether nobody speaks, nothing sounds, and nothing is being done."""
         is_still = self.floor is Floor.QUIET and self._responses.is_idle
+        is_still = is_still and not self._history.awaits_words
         return is_still and not self._tools.running and self._outlet.is_up
 
     def _part(self, now: float) -> None:

@@ -17,6 +17,9 @@ from beluga_voice.events import (
     UtteranceId,
 )
 
+RECENT = 4
+"""So many items back, words that are missing are still waited for."""
+
 
 @dataclass(slots=True, eq=False)
 class _Place:
@@ -62,6 +65,14 @@ class History:
         else:
             self._places.remove(self._utterances.pop(utterance_id))
         self._trim()
+
+    @property
+    def awaits_words(self) -> bool:
+        """Whether the words of one of the last utterances are still to come."""
+        return any(
+            place.item is None and place.utterance_id is not None
+            for place in self._places[-RECENT:]
+        )
 
     def say(self, text: str) -> None:
         """The person wrote something."""

@@ -161,6 +161,12 @@ class Renewal:
         if self._age is not None:
             self._outlet.deadlines.set(Due.RENEW, now + self._age)
 
+    def changed(self, now: float) -> None:
+        """The settings changed: a second link that was asked for the old ones is not wanted."""
+        if self._machine.state in (Renewing.OPENING, Renewing.READY):
+            self._outlet.do(Discard())
+            self.lost(now)
+
     def _try_later(self, now: float) -> None:
         self._not_before = now + self._settings.retry_seconds
         self._outlet.deadlines.set(Due.RENEW, self._not_before)

@@ -167,6 +167,7 @@ class _Turn:
     running: dict[ToolCallId, asyncio.Task[None]] = field(
         default_factory=dict[ToolCallId, asyncio.Task[None]]
     )
+    withdrawn: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
     usages: list[Usage] = field(default_factory=list[Usage])
     open_responses: set[ResponseId] = field(default_factory=set[ResponseId])
     callers: set[ResponseId] = field(default_factory=set[ResponseId])
@@ -202,7 +203,7 @@ class _Turn:
         try:
             yield
         finally:
-            tasks = [sender, *self.running.values()]
+            tasks = [sender, *self.running.values(), *self.withdrawn]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -239,6 +240,11 @@ class _Turn:
             output, is_error = await run_tool(one, call.arguments), False
         except ToolFailed as error:
             output, is_error = error.message, True
+        except asyncio.CancelledError:
+            if (me := asyncio.current_task()) is not None and me.cancelling():
+                raise
+            # Something inside the tool was cancelled, not the tool by us.
+            output, is_error = f"the tool {call.name!r} was cancelled", True
         self.runs.append(
             ToolRun(name=call.name, arguments=call.arguments, output=output, is_error=is_error)
         )
@@ -278,6 +284,7 @@ class _Turn:
                 for call_id in event.call_ids:
                     if (task := self.running.pop(call_id, None)) is not None:
                         task.cancel()
+                        self.withdrawn.append(task)
             case UsageReported():
                 self.usages.append(event.usage)
             case ServiceFailed() if event.is_fatal:

@@ -33,8 +33,8 @@ PROCESS_SECONDS = 60.0
 class SpeechToSpeechService:
     """A service with its settings: to connect to, to answer one utterance, to ask if it is well.
 
-    It is a provider too: a session takes it as `s2s=`, and its settings hold there unless the
-    session says otherwise.
+    It is a provider too: `VoiceSession` takes it as `s2s=`, and its settings and tools hold there
+    unless the session says otherwise. (The plain `Session` has its own options and tools.)
     """
 
     def __init__(

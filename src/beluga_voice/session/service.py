@@ -33,10 +33,17 @@ CLOSE_SECONDS = 2.0
 class _Held:
     """A link, and what lets it go."""
 
+    task: asyncio.Task[None] | None = None
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
     link: S2sLink | None = None
     early: list[S2sEvent] = field(default_factory=list[S2sEvent])
     """What it told while it stood by."""
+
+    def release(self) -> None:
+        """Let it go; one that is still being opened is not waited for."""
+        self.let_go.set()
+        if self.link is None and self.task is not None:
+            self.task.cancel()
 
 
 class Service:
@@ -70,13 +77,14 @@ class Service:
 
     def connect(self, options: S2sOptions) -> None:
         """Open a link, which is the present one from the beginning."""
-        self._present = _Held()
-        self._tasks.create_task(self._hold(self._present, options), name=self._name)
+        self._present = held = _Held()
+        held.task = self._tasks.create_task(self._hold(held, options), name=self._name)
 
     def stand_by(self, options: S2sOptions) -> None:
         """Open a second link."""
-        self._standby = _Held()
-        self._tasks.create_task(self._hold(self._standby, options), name=f"{self._name} standby")
+        self._standby = held = _Held()
+        name = f"{self._name} standby"
+        held.task = self._tasks.create_task(self._hold(held, options), name=name)
 
     def adopt(self) -> None:
         """The second link takes the place of the first, which is closed."""
@@ -95,14 +103,14 @@ class Service:
         """The second link is not wanted any more."""
         held, self._standby = self._standby, None
         if held is not None:
-            held.let_go.set()
+            held.release()
 
     def shut(self) -> None:
-        """Let everything go; what is being opened is closed when it is there."""
+        """Let everything go, also what is being opened."""
         self._is_over = True
         for held in (self._present, self._standby):
             if held is not None:
-                held.let_go.set()
+                held.release()
 
     # ── one link ────────────────────────────────────────────────────────────────────────────
 
@@ -117,6 +125,12 @@ class Service:
                 await held.let_go.wait()
         except BelugaError as error:
             self._lose(held, error)
+        except asyncio.CancelledError:
+            if not self._is_over and not held.let_go.is_set():
+                # Not by us: something that the provider runs has failed, and took us along.
+                message = f"{self._provider.name} failed"
+                self._lose(held, ProviderError(message, op="connect"))
+            raise
         except Exception as error:
             log.error("the provider %s failed: %s", self._provider.name, where(error))
             message = f"{self._provider.name} failed: {type(error).__name__}"

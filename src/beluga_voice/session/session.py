@@ -514,8 +514,7 @@ class Session:
             case Forget():
                 self._forget(self._kept_before if effect.but_the_open_turn else len(self._kept))
             case Replay():
-                for pcm in self._kept:
-                    self._give(pcm)
+                self._replay()
             case RunTool():
                 self._run_tool(effect)
             case StopTool():
@@ -529,6 +528,8 @@ class Session:
                 self._service.stand_by(self._options_with(effect.history))
             case Adopt():
                 self._service.adopt()
+                if not self._is_ours:
+                    self._replay()  # a voice may have begun that the service had not noticed yet
             case Discard():
                 self._service.discard()
             case End():
@@ -597,6 +598,10 @@ class Session:
         """Nobody speaks: of the silence, keep what a service may want from before a voice."""
         while self._kept and self._kept_samples - (len(self._kept[0]) >> 1) >= samples:
             self._kept_samples -= len(self._kept.popleft()) >> 1
+
+    def _replay(self) -> None:
+        for pcm in self._kept:
+            self._give(pcm)
 
     def _give(self, pcm: bytes) -> None:
         """To the service, if there is one."""

@@ -12,6 +12,7 @@ from beluga_voice.errors import Unsupported
 from beluga_voice.events import (
     AgentResponseEnded,
     AnswerDelegation,
+    AnswerTool,
     BargedIn,
     DelegationId,
     DelegationRequested,
@@ -20,6 +21,7 @@ from beluga_voice.events import (
     InputTranscript,
     LinkReady,
     Message,
+    Reconnecting,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -29,6 +31,8 @@ from beluga_voice.events import (
     ResponseText,
     Role,
     SessionState,
+    ToolCalled,
+    ToolCallId,
     UtteranceId,
 )
 from beluga_voice.interfaces import AgentTurn, Capabilities, TurnOwner
@@ -537,6 +541,64 @@ def test_delegated_work_is_always_answered(answer, is_spoken):
         await link.expect(AnswerDelegation, is_spoken=is_spoken, is_final=True)
 
     play(script, agent)
+
+
+def test_words_that_are_known_late_are_not_asked_twice():
+    """A transcript that comes after the agent was asked is written down, and not asked again."""
+    asked = []
+    said = ["my name is ada", "what is my balance", "thank you"]
+
+    async def agent(text: str) -> str:
+        asked.append(text)
+        return "ok"
+
+    async def script(link):
+        loop = asyncio.get_running_loop()
+        link.emit(LinkReady())
+        for number, text in enumerate(said):
+            response = ResponseId(f"question-{number}")
+            loop.call_later(1.5, link.emit, person(text, number))
+            link.emit(
+                ResponseStarted(response_id=response),
+                ToolCalled(
+                    call_id=ToolCallId(str(number)),
+                    name="ask_agent",
+                    arguments=f'{{"utterance": "{text}"}}',
+                    response_id=response,
+                ),
+                ResponseDone(response_id=response, status=ResponseStatus.COMPLETED),
+            )
+            await link.expect(AnswerTool, output="ok")
+            await asyncio.sleep(3)
+
+    async def scene():
+        able = Capabilities(
+            turn_owners=(TurnOwner.PROVIDER,), has_tools=True, has_input_transcript=True
+        )
+        provider = ScriptedProvider(script, capabilities=able)
+        async with _session(provider, agent) as on:
+            await asyncio.sleep(15)
+            return on.words(Role.USER)
+
+    assert simulate(scene) == said
+    assert asked == said
+
+
+@EVERYWAY
+def test_an_agent_that_cannot_even_begin_is_told(stage):
+    """An agent whose method raises at once fails its response, and not the connection."""
+
+    class Broken:
+        def respond(self, turn):
+            raise RuntimeError("no")
+
+    async def scene():
+        async with stage(Broken()) as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(20)
+            return on.trace.of(Reconnecting), on.session.state
+
+    assert simulate(scene) == ([], SessionState.IDLE)
 
 
 # ── which way ───────────────────────────────────────────────────────────────────────────────

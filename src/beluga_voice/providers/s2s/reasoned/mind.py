@@ -8,9 +8,10 @@ result comes back through `answer`.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
 
 from beluga_voice.errors import BelugaError, ToolFailed, where
 from beluga_voice.events import (
@@ -139,9 +140,13 @@ class Mind:
 
         They are remembered as said, unless it is heard from the service what is.
         """
-        pieces = self._agent.respond(Turn(self, thought, text))
+        pieces: AsyncIterator[str] | None = None
         try:
+            pieces = self._agent.respond(Turn(self, thought, text))
             async for piece in pieces:
+                # An application's own function may yield anything, whatever its types say.
+                if not isinstance(cast(object, piece), str):
+                    raise AgentFailed(f"the agent gave {type(piece).__name__} instead of text")
                 if piece:
                     if is_remembered:
                         self.remember(thought, piece)
@@ -150,6 +155,8 @@ class Mind:
             if (me := asyncio.current_task()) is not None and me.cancelling():
                 raise
             raise AgentFailed("the agent was cancelled from inside") from None
+        except AgentFailed:
+            raise
         except BelugaError as error:
             raise AgentFailed(str(error)) from error
         except Exception as error:

@@ -49,6 +49,10 @@ class PassingLink(ReasonedLink):
         """Words of the person that are not final."""
         self._words: list[str] = []
         """Words of the person that the agent was not asked about."""
+        self._handed: set[UtteranceId] = set()
+        """Utterances whose words the agent was asked about before they were final."""
+        self._guessed: list[str] = []
+        """Words that the service told instead, and that are written down already."""
         self._known = asyncio.Event()
 
     def _command(self, command: S2sCommand) -> None:
@@ -66,6 +70,8 @@ class PassingLink(ReasonedLink):
                 thought = self._spoken.pop(command.response_id, None)
                 if thought is not None:
                     self._mind.settle(thought, command.heard_text)
+                    if thought.text:
+                        self._asked.clear()  # it was being said
                 self._inner.send(command)
             case _:
                 self._inner.send(command)
@@ -113,10 +119,21 @@ class PassingLink(ReasonedLink):
             self._open[event.utterance_id] = event.text
             return
         self._open.pop(event.utterance_id, None)
-        if text := event.text.strip():
+        text = event.text.strip()
+        guess = next((one for one in self._guessed if _is_alike(one, text)), None)
+        if guess is not None:
+            self._guessed.remove(guess)
+        elif text:
             self._mind.note(Message(role=Role.USER, text=text))
-            self._words.append(text)
+            if event.utterance_id not in self._handed:
+                self._words.append(text)
+        self._handed.discard(event.utterance_id)
         self._known.set()
+
+    def _guess(self, text: str) -> None:
+        """The service says that this is what the person said; its own words may come later."""
+        self._mind.note(Message(role=Role.USER, text=text))
+        self._guessed = [*self._guessed[-3:], text]
 
     async def _words_of_person(self) -> str:
         """What the person said since the agent was asked; waits a little for the last of it."""
@@ -127,6 +144,15 @@ class PassingLink(ReasonedLink):
                     await self._known.wait()
             except TimeoutError:
                 pass
-        text = " ".join([*self._words, *(one for one in self._open.values() if one)])
+        early = {name: text for name, text in self._open.items() if text}
+        self._handed |= early.keys()
+        self._open.clear()
+        text = " ".join([*self._words, *early.values()])
         self._words.clear()
         return text
+
+
+def _is_alike(guess: str, text: str) -> bool:
+    """Whether both are the same words, give or take some."""
+    ours, theirs = set(guess.casefold().split()), set(text.casefold().split())
+    return bool(ours & theirs) and len(ours & theirs) * 2 >= len(ours | theirs)

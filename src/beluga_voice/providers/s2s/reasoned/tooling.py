@@ -10,14 +10,12 @@ import msgspec
 
 from beluga_voice.events import (
     AnswerTool,
-    Message,
     ResponseAudio,
     ResponseDone,
     ResponseId,
     ResponseStarted,
     ResponseStatus,
     ResponseText,
-    Role,
     S2sEvent,
     ToolCalled,
     ToolCallId,
@@ -110,7 +108,7 @@ class ToolingLink(PassingLink):
         text = await self._words_of_person()
         if not text:
             text = _utterance(event.arguments)
-            self._mind.note(Message(role=Role.USER, text=text))
+            self._guess(text)
         try:
             thought = Thought()
             pieces = [one async for one in self._mind.think(thought, text, is_remembered=False)]
