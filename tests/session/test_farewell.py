@@ -111,3 +111,24 @@ def test_who_stops_the_last_words_ends_the_call():
     seen, heard, at, _ = play(script, interrupts_at=1.4)
     assert (heard, at) == ("thank you", 1.4)
     assert [one.reason for one in seen.of(SessionEnded)] == ["ended"]
+
+
+@pytest.mark.parametrize(
+    ("words", "end"), [("", 11.0), ("thank you", 7.4)], ids=["nothing", "some"]
+)
+def test_what_never_comes_is_not_waited_for(words, end):
+    """A response that the service began, and never ends, does not keep the call for ever."""
+
+    async def script(link):
+        await asyncio.sleep(1)
+        if words:
+            speak(link, words, is_done=False)
+        else:
+            link.emit(LinkReady(), ResponseStarted(response_id=ONE))
+        link.emit(ConversationEnded(reason="over"))
+
+    seen, heard, at, _ = play(script)
+    assert heard == words
+    assert [one.reason for one in seen.of(SessionEnded)] == ["ended"]
+    # Nothing: ten seconds after the farewell. Some: the six after which a response is given up.
+    assert at == end

@@ -28,6 +28,8 @@ class Due(Label):
     """The next attempt to connect."""
     RENEW = auto()
     """The link to the service should be replaced before it ends."""
+    FAREWELL = auto()
+    """The service has ended the conversation, and what it still owes may never come."""
     KEYS = auto()
     """No more telephone keys follow."""
 

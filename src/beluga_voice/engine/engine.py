@@ -85,6 +85,8 @@ _CODES = {
     ErrorCategory.SESSION_EXPIRED: ErrorCode.STREAM_CLOSED,
     ErrorCategory.BENIGN: ErrorCode.PROVIDER_ERROR,
 }
+FAREWELL_SECONDS = 10.0
+"""How long sound is waited for that a service owes when it has ended the conversation."""
 _FINAL = (ErrorCategory.AUTH, ErrorCategory.INVALID_REQUEST)
 """A fatal error of this kind would come again on every connection."""
 
@@ -265,6 +267,7 @@ class Engine:
                 self._supervision.closed(event, exchange, now)
             case ConversationEnded():
                 self._farewell = event.reason
+                self._outlet.deadlines.set(Due.FAREWELL, now + FAREWELL_SECONDS)
             case Close():
                 self._supervision.end(event.reason, event.message, now)
             case GoingAway():
@@ -302,6 +305,8 @@ class Engine:
                     self._exchange.keys_done(now)
                 case Due.RENEW:
                     self._renewal.due("age")
+                case Due.FAREWELL:
+                    self._wait_for_farewell(now)
                 case Due.RECONNECT:
                     self._supervision.connect(self._exchange)
                 case _:
@@ -392,6 +397,14 @@ class Engine:
         )
         self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
         self._exchange.tool_answered(now)
+
+    def _wait_for_farewell(self, now: float) -> None:
+        """Nothing that still sounds is cut; what does not come is not waited for."""
+        rest = self._responses.sounds_until - now
+        if rest > 0:
+            self._outlet.deadlines.set(Due.FAREWELL, now + rest + FAREWELL_SECONDS)
+        else:
+            self._supervision.end("ended", self._farewell or "", now)
 
     def _is_quiet(self) -> bool:
         """Whether nobody speaks, nothing sounds, and nothing is being done."""

@@ -43,6 +43,11 @@ class Responses:
         """Whether nothing sounds, waits to sound, or is being made."""
         return self._playback.is_idle
 
+    @property
+    def sounds_until(self) -> float:
+        """When the last sample that was sent has sounded, in seconds."""
+        return self._playback.sounding_until
+
     def is_alive(self, response_id: ResponseId) -> bool:
         """Whether that response has begun and is not over."""
         return self._playback.get(response_id) is not None
