@@ -85,3 +85,16 @@ def test_a_port_where_nobody_listens_is_told(capsys, monkeypatch):
     arguments = ["check", "openai_realtime", "--endpoint", "ws://127.0.0.1:9/v1/realtime"]
     assert main(arguments) == 1
     assert "127.0.0.1:9" in capsys.readouterr().out
+
+
+def test_what_needs_more_settings_is_told(capsys, monkeypatch):
+    """A service that cannot be made from its name alone is a failure that says what to do."""
+    monkeypatch.setenv("ELEVENLABS_API_KEY", "k")
+    assert main(["check", "pocketsphinx", "--endpoint", "ws://127.0.0.1:9"]) == 1
+    assert "use it in a program" in capsys.readouterr().out
+
+
+def test_a_port_that_is_none_is_refused(capsys):
+    """A number that no port has is an error of the command line, not a traceback."""
+    assert main(["emulate", "gemini_live", "--port", "70000", "--test-speech"]) == 2
+    assert "0 to 65535" in capsys.readouterr().err

@@ -22,6 +22,8 @@ def emulate(options: argparse.Namespace) -> int:
         for name in sorted(EMULATORS):
             print(name)
         return 0
+    if not 0 <= options.port <= 65535:
+        raise ConfigurationError("a port is a number from 0 to 65535", op="emulate")
     faults = _faults(options.fault)
     with ExitStack() as stack:
         if not options.test_speech:

@@ -89,6 +89,10 @@ async def _health(row: Row, endpoint: str | None) -> Health:
     make: Callable[..., Any] = SERVICES[row.kind]
     try:
         service = make(row.name) if endpoint is None else make(row.name, endpoint=endpoint)
+    except ConfigurationError as error:
+        message = f"{error.message}; to try it with its settings, use it in a program"
+        failed = ConfigurationError(message, op="check")
+        return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=failed)
     except BelugaError as error:
         return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=error)
     health: Health = await service.health()
