@@ -521,7 +521,7 @@ def test_newer_work_takes_the_place_of_older():
         await link.expect(AnswerDelegation, delegation_id=second, text="Done.", is_final=True)
 
     play(script, agent)
-    assert ended == ["one", "two"]
+    assert ended == ["one", "one two"]
 
 
 @pytest.mark.parametrize(
@@ -655,3 +655,42 @@ def test_tool_calls_that_make_no_sense_are_answered():
             return on.caller.heard
 
     assert simulate(scene) == "got hello"
+
+
+def test_a_stop_reaches_an_agent_that_thinks():
+    """Who is told to stop says nothing later, whichever way it would have spoken."""
+
+    async def agent(text: str) -> str:
+        await asyncio.sleep(2)
+        return "unwanted"
+
+    async def scene():
+        async with tooling(agent) as on:
+            await on.caller.say("hello")
+            await asyncio.sleep(1.5)
+            on.session.interrupt()
+            await asyncio.sleep(8)
+            return on.caller.heard
+
+    assert "unwanted" not in simulate(scene)
+
+
+def test_a_question_and_its_rest_are_one_question():
+    """What is added before the answer is asked together with what was asked."""
+    asked = []
+
+    async def agent(text: str) -> str:
+        asked.append(text)
+        await asyncio.sleep(3)
+        return "Done."
+
+    async def script(link):
+        first, second = DelegationId("d1"), DelegationId("d2")
+        link.emit(LinkReady(), person("book a table"), DelegationRequested(delegation_id=first))
+        await asyncio.sleep(1)
+        link.emit(person("for two people", 2), DelegationRequested(delegation_id=second))
+        await link.expect(AnswerDelegation, delegation_id=first, is_spoken=False, is_final=True)
+        await link.expect(AnswerDelegation, delegation_id=second, text="Done.", is_final=True)
+
+    play(script, agent)
+    assert asked == ["book a table", "book a table for two people"]

@@ -32,12 +32,16 @@ class DelegatingLink(PassingLink):
     def _delegated(self, delegation_id: DelegationId) -> None:
         if delegation_id in self._works:
             return
-        for older, task in list(self._works.items()):
-            task.cancel()
-            self._answer(older, SUPERSEDED, is_spoken=False, is_final=True)
-        self._works.clear()
+        self._take_back()
         name = f"beluga-voice delegation {delegation_id}"
         self._works[delegation_id] = self._tasks.create_task(self._work(delegation_id), name=name)
+
+    def _drop_work(self) -> bool:
+        works, self._works = self._works, {}
+        for delegation_id, task in works.items():
+            task.cancel()
+            self._answer(delegation_id, SUPERSEDED, is_spoken=False, is_final=True)
+        return bool(works)
 
     async def _work(self, delegation_id: DelegationId) -> None:
         """Let the agent think, and tell the service sentence by sentence."""
@@ -66,6 +70,7 @@ class DelegatingLink(PassingLink):
         self, delegation_id: DelegationId, text: str, *, is_final: bool, is_spoken: bool = True
     ) -> None:
         if is_spoken:
+            self._question = ""  # it is being answered
             self._asked.append(text)
         self._inner.send(
             AnswerDelegation(

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from beluga_voice.events import (
     AnswerTool,
+    ClearInput,
     CreateResponse,
     InputTranscript,
     Interrupt,
@@ -19,6 +20,7 @@ from beluga_voice.events import (
     S2sCommand,
     S2sEvent,
     SendText,
+    StartUserTurn,
     TextStage,
     UtteranceId,
 )
@@ -54,6 +56,8 @@ class PassingLink(ReasonedLink):
         self._guessed: list[str] = []
         """Words that the service told instead, and that are written down already."""
         self._known = asyncio.Event()
+        self._question = ""
+        """What the agent thinks about, until it has begun to answer."""
 
     def _command(self, command: S2sCommand) -> None:
         match command:
@@ -61,6 +65,12 @@ class PassingLink(ReasonedLink):
                 self._mind.answer(command)
             case CreateResponse():
                 pass  # the service answers by itself, or not
+            case StartUserTurn():
+                self._take_back()
+                self._inner.send(command)
+            case ClearInput():
+                self._words.clear()
+                self._inner.send(command)
             case SendText():
                 self._mind.note(Message(role=command.role, text=command.text))
                 if command.role is Role.USER:
@@ -108,6 +118,16 @@ class PassingLink(ReasonedLink):
         if thought is not None and (is_plan or event.response_id not in self._planned):
             self._mind.remember(thought, event.delta)
 
+    def _take_back(self) -> None:
+        """The person goes on: what they asked is asked again, with what they add."""
+        question, self._question = self._question, ""
+        if self._drop_work() and question:
+            self._words.insert(0, question)
+
+    @abstractmethod
+    def _drop_work(self) -> bool:
+        """Stop the agent, and tell the service; whether it was thinking."""
+
     @abstractmethod
     def _pass(self, event: S2sEvent) -> None:
         """An event of the service that the session may want to know of."""
@@ -147,9 +167,9 @@ class PassingLink(ReasonedLink):
         early = {name: text for name, text in self._open.items() if text}
         self._handed |= early.keys()
         self._open.clear()
-        text = " ".join([*self._words, *early.values()])
+        self._question = " ".join([*self._words, *early.values()])
         self._words.clear()
-        return text
+        return self._question
 
 
 def _is_alike(guess: str, text: str) -> bool:

@@ -95,19 +95,23 @@ class ToolingLink(PassingLink):
             message = f"there is no tool named {event.name!r}; call {ASK_AGENT.name}"
             self._inner.send(AnswerTool(call_id=event.call_id, output=message, is_error=True))
             return
-        for older, task in list(self._works.items()):
-            task.cancel()
-            self._inner.send(AnswerTool(call_id=older, output=SUPERSEDED))
-        self._works.clear()
+        self._take_back()
         name = f"beluga-voice {ASK_AGENT.name} {event.call_id}"
         self._works[event.call_id] = self._tasks.create_task(self._work(event), name=name)
+
+    def _drop_work(self) -> bool:
+        works, self._works = self._works, {}
+        for call_id, task in works.items():
+            task.cancel()
+            self._inner.send(AnswerTool(call_id=call_id, output=SUPERSEDED))
+        return bool(works)
 
     async def _work(self, event: ToolCalled) -> None:
         """Let the agent think; its whole answer is the tool's result."""
         call_id = event.call_id
         text = await self._words_of_person()
         if not text:
-            text = _utterance(event.arguments)
+            text = self._question = _utterance(event.arguments)
             self._guess(text)
         try:
             thought = Thought()
