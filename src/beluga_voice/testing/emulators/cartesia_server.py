@@ -2,6 +2,7 @@
 
 import asyncio
 import http
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class CartesiaSession:
             self.outbox.put_nowait(End(code, reason))
 
 
-class CartesiaServer:
+class CartesiaServer(ABC):
     """A service on a port; `faults` are those of each connection in order."""
 
     def __init__(
@@ -139,15 +140,15 @@ class CartesiaServer:
             self.host, self.port = host, port or _port_of(server)
             yield self
 
+    @abstractmethod
     def answer(self, path: str, query: dict[str, list[str]]) -> Response | None:
         """The answer to a request that becomes no connection; `None` if it does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def session(
         self, path: str, query: dict[str, list[str]], version: str, faults: Faults
     ) -> CartesiaSession:
         """What a connection becomes."""
-        raise NotImplementedError
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         faults = faults_of(self._faults, self._opened)

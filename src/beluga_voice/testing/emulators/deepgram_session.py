@@ -1,6 +1,7 @@
 """A connection to an emulated Deepgram service: its settings, its outbox, and its faults."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class Goodbye:
 type Sent = str | bytes | Goodbye
 
 
-class DeepgramSession:
+class DeepgramSession(ABC):
     """One connection. What it sends, it sends in order, some of it late."""
 
     def __init__(
@@ -149,9 +150,9 @@ class DeepgramSession:
         self._loop = asyncio.get_running_loop()
 
     @classmethod
+    @abstractmethod
     def check(cls, query: Query) -> None:
         """Raise `Refused` for settings that are not taken."""
-        raise NotImplementedError
 
     def begin(self) -> None:
         """The connection is open."""
@@ -184,13 +185,13 @@ class DeepgramSession:
         self.received.append(event)
         self.obey(event)
 
+    @abstractmethod
     def hear(self, sound: bytes) -> None:
         """Sound of the client."""
-        raise NotImplementedError
 
+    @abstractmethod
     def obey(self, event: Event) -> None:
         """An order of the client."""
-        raise NotImplementedError
 
     async def write(self, connection: ServerConnection) -> None:
         """Send what is to be sent, when it is due, until the connection ends."""
@@ -290,13 +291,13 @@ class HearingSession(DeepgramSession):
         if rest:
             self._take_step(rest)
 
+    @abstractmethod
     def hear_step(self, step: bytes) -> None:
         """The next bit of sound."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close_stream(self) -> None:
         """The client is done."""
-        raise NotImplementedError
 
     def _be_patient(self) -> None:
         if self._idle is not None:

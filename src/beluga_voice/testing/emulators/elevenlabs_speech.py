@@ -6,6 +6,7 @@ closed with an error. What is asked for by HTTP is answered on the same port.
 
 import asyncio
 import http
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, Self
@@ -111,7 +112,7 @@ class SpeechSession(Protocol):
     def end(self) -> None: ...
 
 
-class SpeechServer[S: SpeechSession]:
+class SpeechServer[S: SpeechSession](ABC):
     """A service on a port; `faults` are those of each connection in order."""
 
     def __init__(self, keys: Collection[str], faults: Sequence[Faults]) -> None:
@@ -145,13 +146,13 @@ class SpeechServer[S: SpeechSession]:
             self.host, self.port = host, port or _port_of(server)
             yield self
 
+    @abstractmethod
     def open(self, line: Line, path: tuple[str, ...], query: Query, key: str) -> S:
         """The session of a connection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self, path: tuple[str, ...], query: Query, key: str) -> Response | None:
         """The answer to what is no handshake, or is not taken."""
-        raise NotImplementedError
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         number = self._opened

@@ -1,6 +1,7 @@
 """The server of emulated services that only hear: handshakes, connections, and their sessions."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, Self
@@ -17,7 +18,7 @@ from beluga_voice.testing.emulators.speech import Faults, Pace, faults_of
 CLOSE_SECONDS = 1.0
 
 
-class ListeningSession:
+class ListeningSession(ABC):
     """The service's side of one connection: what came, what went, and what takes time.
 
     Faults count the sound that the client sent, in milliseconds.
@@ -39,13 +40,13 @@ class ListeningSession:
         """The codes of the errors that were answered."""
         self.heard_ms = 0.0
 
+    @abstractmethod
     def begin(self) -> None:
         """Say hello."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, message: str | bytes) -> None:
         """A message of the client."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """The connection is over, and with it whatever takes time."""
