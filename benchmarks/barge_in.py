@@ -18,7 +18,6 @@ from time import perf_counter
 
 from beluga_voice.agents.functions import agent_of
 from beluga_voice.engine.engine import EngineSettings
-from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.engine.voice import VoiceSettings
 from beluga_voice.providers.s2s.cascade import Cascade
 from beluga_voice.session.session import Session
@@ -61,12 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Result:
     """Interrupt again and again."""
-    turns, voice = TurnSettings(), VoiceSettings()
-    as_shipped = f"as it comes ({turns.min_interruption_ms:g} ms of voice wanted)"
+    shipped, voice = EngineSettings(), VoiceSettings()
+    as_shipped = f"as it comes ({shipped.interruptions.normal.min_ms:g} ms of voice wanted)"
     cases = {
         "bare asyncio floor": run(_measure_floor(options.trials), options.loop),
         "at once (what we add)": run(_measure(options.trials, NOW, AT_ONCE), options.loop),
-        as_shipped: run(_measure(max(1, options.trials // 4), turns, voice), options.loop),
+        as_shipped: run(_measure(max(1, options.trials // 4), shipped, voice), options.loop),
     }
     numbers: dict[str, Number] = {}
     rows: list[list[Cell]] = []
@@ -106,7 +105,7 @@ def measure(options: argparse.Namespace) -> Result:
     )
 
 
-async def _measure(trials: int, turns: TurnSettings, voice: VoiceSettings) -> list[Trial]:
+async def _measure(trials: int, engine: EngineSettings, voice: VoiceSettings) -> list[Trial]:
     marks = Marks()
     line = CountingLine(marks)
     session = Session(
@@ -118,7 +117,7 @@ async def _measure(trials: int, turns: TurnSettings, voice: VoiceSettings) -> li
         line=line,
         detector=LevelVad(),
         voice=voice,
-        settings=EngineSettings(turns=turns),
+        settings=engine,
     )
     rng = random.Random(1)
     found: list[Trial] = []

@@ -2,7 +2,8 @@
 
 Synthetic voices speak in a quiet room, over a telephone line, and over noise and music as loud as
 they are, or 10 dB quieter. `--speech` and `--noise` add recordings. The table of turn detectors is
-about sentences that are whole, and the same ones cut off in the middle.
+about sentences that are whole, and the same ones cut off in the middle: those that listen hear them
+by each kind of voice, those that read are given the words, with marks and without.
 """
 
 # pyright: reportUnknownMemberType=false
@@ -14,6 +15,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from time import process_time
@@ -27,7 +29,14 @@ from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import pcm16
 from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.errors import ConfigurationError
-from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
+from beluga_voice.interfaces import (
+    ListeningTurnDetector,
+    NoiseReducer,
+    TurnDetector,
+    VoiceActivityDetector,
+)
+from beluga_voice.providers.turns.smart_turn import FILE_NAME
+from beluga_voice.testing.conformance.sounds import voice as spoken_vowels
 from benchmarks.labelled import (
     MOMENT,
     NOISES,
@@ -39,12 +48,14 @@ from benchmarks.labelled import (
     Truth,
     Turn,
     Voice,
+    line_of,
     noise,
     pcm_of,
     recording,
     stream,
     stretches,
     telephone,
+    transcripts,
     turns,
     voices,
 )
@@ -53,6 +64,10 @@ from benchmarks.results import Cell, Number, Result, Table, percentile, rounded
 WHAT = "how well voice and turn detectors judge, and what they cost"
 LINES = 100
 """Detectors that are made to find out what one more takes."""
+FOREIGN = Path(__file__).parents[1] / ".foreign" / "pipecat"
+"""Where the tests keep what they compare with, the model among it."""
+QUESTIONS_A_MINUTE = 10
+"""Pauses at which a turn might be over."""
 EDGE = 6
 """Moments on either side of a change in which nobody is judged."""
 
@@ -66,7 +81,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--noise", type=Path, action="append", default=[], help="a recording without speech"
     )
-    parser.add_argument("--turn-model", type=Path, help="the file of the Smart Turn model")
+    parser.add_argument(
+        "--turn-model",
+        type=Path,
+        default=next(FOREIGN.glob(f"lib/*/site-packages/pipecat/audio/turn/**/{FILE_NAME}"), None),
+        help="the file of the Smart Turn model; if the tests have fetched it, it need not be given",
+    )
 
 
 def measure(options: argparse.Namespace) -> Result:
@@ -108,18 +128,15 @@ def measure(options: argparse.Namespace) -> Result:
     ]
     series["costs"] = {row[0]: row[3] for row in (*costs, *reducers)}
     judges, settings = _judges(notes, options.turn_model)
-    asked = [turn for voice in speaking for turn in turns(voice)]
-    kinds = sorted({turn.voice.split()[0] for turn in asked})
+    spoken = [turn for voice in speaking for turn in turns(voice)]
     rows = [
-        _judge(name, ask, kind, asked, series, numbers)
-        for name, ask in judges.items()
-        for kind in kinds
+        _judge(f"{name}, {kind}", questions, series, numbers)
+        for name, detector in judges.items()
+        for kind, questions in _questions(detector, spoken).items()
     ]
-    asking: list[list[Cell]] = [
-        [f"turns {name}", None, None, None, rounded(_memory("turns", name, given), 1)]
-        for name, given in settings.items()
-    ]
-    spoken = sum(len(voice.sentences) for voice in speaking)
+    asking = [_question_cost(name, given, numbers) for name, given in settings.items()]
+    series["costs"] |= {row[0]: row[3] for row in asking if row[3]}
+    count = sum(len(voice.sentences) for voice in speaking)
     return Result(
         name="detection",
         what=WHAT,
@@ -148,7 +165,7 @@ def measure(options: argparse.Namespace) -> Result:
                 columns=[
                     "",
                     "frame, ms",
-                    "CPU µs a frame",
+                    "CPU µs a frame, or a question",
                     "% of a core a session",
                     "kB a session",
                 ],
@@ -160,8 +177,10 @@ def measure(options: argparse.Namespace) -> Result:
             "Speech found and silence taken for it: shares at a probability of 0.5. Missed: "
             "nothing was noticed of the sentence. No end: no stop was noticed in the pause after "
             "it. Start and stop: after those of the voice, median.",
-            f"{len(speaking)} voices ({', '.join(voice.name for voice in speaking)}), {spoken} "
+            f"{len(speaking)} voices ({', '.join(voice.name for voice in speaking)}), {count} "
             f"sentences; 10 ms are judged at a time, but none within {EDGE * 10} ms of a change.",
+            f"A turn detector is reckoned to be asked {QUESTIONS_A_MINUTE} times a minute; one "
+            "that reads is asked more often, with every interim transcript.",
             *notes,
         ],
     )
@@ -308,68 +327,72 @@ def _noticed(detector: VoiceActivityDetector, sound: Line) -> tuple[list[float],
 
 # ── turn detectors ──────────────────────────────────────────────────────────────────────────
 
+type Question = tuple[Callable[[], float], bool]
+"""What asks a detector, and whether the turn is over."""
+
 
 def _judges(
     notes: list[str], model: Path | None
-) -> tuple[dict[str, Callable[[Turn], float]], dict[str, dict[str, str]]]:
-    """What asks each turn detector, by the words or by the sound; and its settings."""
-    judges: dict[str, Callable[[Turn], float]] = {}
+) -> tuple[dict[str, TurnDetector | ListeningTurnDetector], dict[str, dict[str, str]]]:
+    """Each turn detector that can be made here, and its settings."""
+    judges: dict[str, TurnDetector | ListeningTurnDetector] = {}
     given: dict[str, dict[str, str]] = {}
     for name in registry.installed("turns"):
         made = registry.load("turns", name)
         has_model = model is not None and "model" in inspect.signature(made).parameters
         settings = {"model": str(model)} if has_model else {}
         try:
-            detector: Any = made(**settings)
+            judges[name] = made(**settings)
         except ConfigurationError as error:
             notes.append(f"turns {name} is left out: {error}.")
             continue
-        judges[name] = _asking(detector)
         given[name] = settings
     return judges, given
 
 
-def _asking(detector: Any) -> Callable[[Turn], float]:
-    if not hasattr(detector, "longest_samples"):
-        return lambda turn: detector.probability(turn.text)
+def _questions(
+    detector: TurnDetector | ListeningTurnDetector, spoken: Sequence[Turn]
+) -> dict[str, list[Question]]:
+    """What a detector is asked: about sound by kind of voice, or about words by spelling."""
+    asked: dict[str, list[Question]] = {}
+    if isinstance(detector, ListeningTurnDetector):
+        for turn in spoken:
+            pcm = convert(pcm_of(turn.sound), pcm16(RATE), pcm16(detector.rate))
+            question = partial(_listen, detector, pcm), turn.is_complete
+            asked.setdefault(turn.voice.split()[0], []).append(question)
+        return asked
+    for one in transcripts():
+        question = partial(detector.probability, one.text), one.is_complete
+        asked.setdefault(one.spelling, []).append(question)
+    return asked
 
-    def ask(turn: Turn) -> float:
-        pcm = convert(pcm_of(turn.sound), pcm16(RATE), pcm16(detector.rate))
-        found: float = asyncio.run(detector.probability(pcm))
-        return found
 
-    return ask
+def _listen(detector: ListeningTurnDetector, pcm: bytes) -> float:
+    return asyncio.run(detector.probability(pcm))
 
 
 def _judge(
-    name: str,
-    ask: Callable[[Turn], float],
-    kind: str,
-    asked: Sequence[Turn],
-    series: dict[str, Any],
-    numbers: dict[str, Number],
+    label: str, questions: Sequence[Question], series: dict[str, Any], numbers: dict[str, Number]
 ) -> list[Cell]:
-    """One detector and the voices of one kind."""
-    ours = [turn for turn in asked if turn.voice.split()[0] == kind]
-    ask(ours[0])  # the first answer of a model takes longer
+    """One detector, and questions of one kind."""
+    questions[0][0]()  # the first answer of a model takes longer
     began = process_time()
-    found = [ask(turn) for turn in ours]
-    milliseconds = (process_time() - began) * 1000 / len(ours)
-    whole = np.array([p for p, turn in zip(found, ours, strict=True) if turn.is_complete])
-    cut = np.array([p for p, turn in zip(found, ours, strict=True) if not turn.is_complete])
+    found = [(ask(), is_complete) for ask, is_complete in questions]
+    milliseconds = (process_time() - began) * 1000 / len(questions)
+    whole = np.array([answer for answer, is_complete in found if is_complete])
+    cut = np.array([answer for answer, is_complete in found if not is_complete])
     auc = area(whole, cut)
-    right = mean((p > 0.5) == turn.is_complete for p, turn in zip(found, ours, strict=True))
-    label = f"{name}, {kind}"
+    right = mean((answer > 0.5) == is_complete for answer, is_complete in found)
     series["turns"][label] = {"whole": whole.tolist(), "cut": cut.tolist()}
     numbers[f"{label}: AUC of turns"] = Number(value=rounded(auc), unit="0 to 1")
-    numbers[f"{label}: CPU"] = Number(value=rounded(milliseconds, 2), unit="ms a turn")
+    numbers[f"{label}: CPU"] = Number(value=rounded(milliseconds, 4), unit="ms a turn")
     return [
         label,
         rounded(auc),
         rounded(float(whole.mean())),
         rounded(float(cut.mean())),
         rounded(100 * right, 1),
-        rounded(milliseconds, 2),
+        rounded(milliseconds, 4),
     ]
 
 
@@ -380,7 +403,7 @@ def _cost(
     name: str, make: Callable[[], VoiceActivityDetector], numbers: dict[str, Number]
 ) -> list[Cell]:
     """Half of the time somebody speaks, so that a detector may save what it can in the rest."""
-    speech = np.concatenate([noise("music", 5 * RATE, SPEECH_LEVEL), np.zeros(5 * RATE)])
+    speech = np.concatenate([line_of(spoken_vowels(RATE, 5.0)), np.zeros(5 * RATE)])
     detector = make()
     frames = _frames(detector, speech + noise("white", len(speech), ROOM_LEVEL))
     for frame in frames:
@@ -398,6 +421,22 @@ def _reducer_cost(
     frames = [pcm[at : at + size] for at in range(0, len(pcm) - size + 1, size)]
     microseconds = _time(reducer.process, frames)
     return _row(f"noise {name}", reducer, microseconds, _memory("noise", name), numbers)
+
+
+def _question_cost(name: str, settings: dict[str, str], numbers: dict[str, Number]) -> list[Cell]:
+    """What questions of all kinds took, in the mean, and what one more detector takes."""
+    asked = [
+        number.value
+        for label, number in numbers.items()
+        if label.startswith(f"{name}, ") and number.unit == "ms a turn" and number.value is not None
+    ]
+    microseconds = mean(asked) * 1000
+    share = microseconds / 1e6 * QUESTIONS_A_MINUTE / 60 * 100
+    kilobytes = _memory("turns", name, settings)
+    label = f"turns {name}"
+    numbers[f"{label}: core"] = Number(value=rounded(share, 4), unit="% of a core a session")
+    numbers[f"{label}: memory"] = Number(value=rounded(kilobytes, 1), unit="kB a session")
+    return [label, None, rounded(microseconds, 1), rounded(share, 4), rounded(kilobytes, 1)]
 
 
 def _row(
@@ -491,7 +530,7 @@ def draw(result: Result, path: Path) -> None:
     turned.invert_yaxis()
     turned.set(xlim=(-0.03, 1.03), xlabel="probability that the turn is over")
     turned.set_title("Turns")
-    turned.legend(loc="lower center", fontsize=8.5)
+    turned.legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, fontsize=8.5)
     cost.barh(list(result.series["costs"]), list(result.series["costs"].values()), color=OURS)
     cost.set_xscale("log")
     cost.invert_yaxis()

@@ -1,4 +1,4 @@
-"""Sound of which we know where somebody speaks, and whether they were done."""
+"""Sound and words of which we know where somebody speaks, and whether they were done."""
 
 # What is measured is only as good as the labels, so all of them come from the clean voice alone,
 # before anything is mixed with it.
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from beluga_voice.audio.convert import convert
 from beluga_voice.audio.files import read_sound
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
+from beluga_voice.testing.conformance.turn_detection import SENTENCES
 from benchmarks.recognition import ESPEAK, FLITE, OUT_OF_DOMAIN, espeak, flite
 
 type Line = NDArray[np.float64]
@@ -36,6 +37,7 @@ FILLED_MOMENTS = 20
 """A gap between two parts of a voice that is no longer than this is speech."""
 SILENCE_MOMENTS = 20
 """What a turn detector is given of the pause."""
+_MARKS = str.maketrans("", "", ".,?!")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,15 @@ class Turn:
 
     voice: str
     sound: Line
+    text: str
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """What a recogniser made of what somebody said until they paused."""
+
+    spelling: str
     text: str
     is_complete: bool
 
@@ -132,6 +143,17 @@ def turns(voice: Voice) -> Iterator[Turn]:
             )
             sound += noise("white", len(sound), ROOM_LEVEL)
             yield Turn(voice=voice.name, sound=sound, text=heard, is_complete=until == end)
+
+
+def transcripts() -> Iterator[Transcript]:
+    """Each sentence whole, and after half of its words; as recognisers write it, and plain."""
+    for whole, _ in SENTENCES:
+        words = whole.split()
+        half = " ".join(words[: len(words) // 2]).rstrip(",")
+        for text, is_complete in ((whole, True), (half, False)):
+            yield Transcript(spelling="with marks", text=text, is_complete=is_complete)
+            plain = text.lower().translate(_MARKS)
+            yield Transcript(spelling="without marks", text=plain, is_complete=is_complete)
 
 
 # ── what is not speech ──────────────────────────────────────────────────────────────────────

@@ -15,6 +15,7 @@ from time import perf_counter
 
 from beluga_voice.agents.functions import agent_of
 from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy, InterruptionSettings
 from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.engine.voice import VoiceSettings
 from beluga_voice.providers.s2s.cascade import Cascade
@@ -37,7 +38,10 @@ from benchmarks.results import Number, Result, Table, percentile, rounded
 WHAT = "framework-added time from the end of speech to the first sound at the line"
 REPLY_MS = 40
 WARM_UP = 5
-NOW = TurnSettings(end_silence_ms=0, min_interruption_ms=0)
+NOW = EngineSettings(
+    turns=TurnSettings(end_silence_ms=0),
+    interruptions=InterruptionSettings(normal=InterruptionPolicy(min_ms=0, resumes=False)),
+)
 AT_ONCE = VoiceSettings(start_ms=0, stop_ms=0)
 
 STAGES = (
@@ -117,7 +121,7 @@ async def _measure(turns: int) -> tuple[list[dict[str, float]], list[dict[str, f
         line=CountingLine(ours, lead_ms=200),
         detector=LevelVad(),
         voice=AT_ONCE,
-        settings=EngineSettings(turns=NOW),
+        settings=NOW,
     )
     found: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
     async with session:

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from beluga_voice.agents.functions import agent_of
 from beluga_voice.audio.formats import pcm16
 from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy, InterruptionSettings
 from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.engine.voice import VoiceSettings
 from beluga_voice.events import (
@@ -176,7 +177,10 @@ class Session:
             line=_Line(sink, lead_ms),
             detector=_Detector(probe),
             voice=VoiceSettings(start_ms=0, stop_ms=0, preroll_ms=0),
-            settings=EngineSettings(turns=TurnSettings(end_silence_ms=0, min_interruption_ms=0)),
+            settings=EngineSettings(
+                turns=TurnSettings(end_silence_ms=0),
+                interruptions=InterruptionSettings(normal=InterruptionPolicy(min_ms=0)),
+            ),
         )
         self.push = self._session.send_audio
 

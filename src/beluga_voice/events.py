@@ -41,6 +41,8 @@ UtteranceId = NewType("UtteranceId", str)
 ToolCallId = NewType("ToolCallId", str)
 DelegationId = NewType("DelegationId", str)
 ContextId = NewType("ContextId", str)
+WorkId = NewType("WorkId", str)
+SayId = NewType("SayId", str)
 
 # ── shared parts ────────────────────────────────────────────────────────────────────────────
 
@@ -204,10 +206,58 @@ class CreateResponse(Struct, frozen=True, kw_only=True):
     instructions: str | None = None
 
 
+class Occasion(StrEnum):
+    """On what occasion the agent speaks, where that decides what may interrupt it."""
+
+    NORMAL = "normal"
+    GREETING = "greeting"
+    TOOL_RUNNING = "tool_running"
+    """Words that keep the person company while a tool runs."""
+    NOTICE = "notice"
+    """What has to be heard whole, such as a legal text."""
+    GOODBYE = "goodbye"
+
+
 class Say(Struct, frozen=True, kw_only=True):
-    """Speak these words; how faithfully is `Capabilities.say`."""
+    """Speak these words; how faithfully is `Capabilities.say`.
+
+    What was asked for first is spoken first. `occasion` and `say_id` are the session's own, and
+    mean nothing to a provider.
+    """
 
     text: str
+    occasion: Occasion = Occasion.NORMAL
+    say_id: SayId | None = None
+
+
+class Disregard(Struct, frozen=True, kw_only=True):
+    """These words were said over the agent and were no turn: nobody is to answer them.
+
+    Only for providers with `Capabilities.transcribes_first`.
+    """
+
+    utterance_id: UtteranceId
+
+
+class CondenseHistory(Struct, frozen=True, kw_only=True):
+    """Forget all that was said but the last `keep` items, and know this of it instead.
+
+    Only for providers with `Capabilities.can_condense_history`.
+    """
+
+    summary: str
+    keep: int
+
+
+class PrepareResponse(Struct, frozen=True, kw_only=True):
+    """The turn may be over: make ready, unheard, what would be answered to the words so far.
+
+    Only for providers with `Capabilities.can_prepare`. If the turn ends with the same words, the
+    response begins with what is ready; otherwise nobody learns of it. No tool runs before that.
+    Not `is_wanted`, it is forgotten: the person goes on.
+    """
+
+    is_wanted: bool = True
 
 
 class Interrupt(Struct, frozen=True, kw_only=True):
@@ -267,6 +317,9 @@ type S2sCommand = (
     | AnswerDelegation
     | Update
     | SeedHistory
+    | PrepareResponse
+    | CondenseHistory
+    | Disregard
 )
 
 # ── speech-to-speech: events ────────────────────────────────────────────────────────────────
@@ -390,6 +443,32 @@ class ToolCallWithdrawn(Struct, frozen=True, kw_only=True):
     call_ids: tuple[ToolCallId, ...]
 
 
+class EndOfTurnLikely(Struct, frozen=True, kw_only=True):
+    """The service believes, from the sound or the words, that the turn is over.
+
+    An eager one is a guess, good enough to prepare a response; the other is its decision.
+    """
+
+    probability: float
+    is_eager: bool = False
+
+
+class TurnContinued(Struct, frozen=True, kw_only=True):
+    """An eager end of turn was wrong: the person goes on."""
+
+
+class WorkStarted(Struct, frozen=True, kw_only=True):
+    """The provider works on an answer out of sight: it is neither silent nor to be replaced."""
+
+    work_id: WorkId
+
+
+class WorkEnded(Struct, frozen=True, kw_only=True):
+    """That work is over, with or without an answer."""
+
+    work_id: WorkId
+
+
 class DelegationRequested(Struct, frozen=True, kw_only=True):
     """A duplex model hands work to our agent; the task is in the transcripts so far."""
 
@@ -417,6 +496,10 @@ type S2sEvent = (
     | ToolCalled
     | ToolCallWithdrawn
     | DelegationRequested
+    | EndOfTurnLikely
+    | TurnContinued
+    | WorkStarted
+    | WorkEnded
     | ResumptionChanged
     | UsageReported
     | GoingAway
@@ -456,17 +539,6 @@ class Transcript(Struct, frozen=True, kw_only=True):
     language: str | None = None
     alternatives: tuple[str, ...] = ()
     """Other readings, likeliest first, without `text`; only of a final one."""
-
-
-class EndOfTurnLikely(Struct, frozen=True, kw_only=True):
-    """The service believes, from the sound or the words, that the turn is over."""
-
-    probability: float
-    is_eager: bool = False
-
-
-class TurnContinued(Struct, frozen=True, kw_only=True):
-    """An eager end of turn was wrong: the person goes on."""
 
 
 type SttEvent = (
@@ -645,6 +717,8 @@ class AgentResponseStarted(Struct, frozen=True, kw_only=True):
     """The agent begins a response; no sound yet."""
 
     response_id: ResponseId
+    say_id: SayId | None = None
+    """Which `say` it carries out, if any."""
 
 
 class AgentResponseText(Struct, frozen=True, kw_only=True):
@@ -680,6 +754,9 @@ class AgentResponseEnded(Struct, frozen=True, kw_only=True):
     """The words the person heard."""
     generated_ms: float
     heard_ms: float
+    is_estimated: bool = False
+    """Whether `heard_text` was reckoned from the share of the sound that was heard, because nobody
+    told when which word sounds: it may be a word too long or too short."""
     asked_text: str | None = None
     """The words that the agent wanted spoken, where a service speaks for it."""
     faithfulness: float | None = None
@@ -723,11 +800,52 @@ class TurnMeasured(Struct, frozen=True, kw_only=True):
 
 
 class BargedIn(Struct, frozen=True, kw_only=True):
-    """The person took the floor while the agent spoke; the line is silent from here."""
+    """The person took the floor while the agent spoke; the line is silent from here.
+
+    If it turns out that nothing was said, `AgentResponseResumed` follows.
+    """
 
     response_id: ResponseId
     decision_ms: float
     """From the first sound of the person to the decision, in milliseconds."""
+
+
+class AgentResponseResumed(Struct, frozen=True, kw_only=True):
+    """What had made the agent pause was no interruption: it goes on with the word that was due."""
+
+    response_id: ResponseId
+    paused_ms: float
+    """How long the line was silent for it."""
+
+
+class UserIdle(Struct, frozen=True, kw_only=True):
+    """Nobody has said anything for a while."""
+
+    prompts: int
+    """How many times the person has been spoken to since."""
+    idle_ms: float
+    """How long the silence has lasted since the last word of either."""
+
+
+class Rung(StrEnum):
+    """What is done for a person who waits in silence, lowest first."""
+
+    NUDGE = "nudge"
+    """The service is asked again."""
+    SWAP = "swap"
+    """The connection is given up; what was said is given to another service."""
+    SOUND = "sound"
+    """The person hears that the line lives: a tone, or words that were made ready for it."""
+    END = "end"
+    """The session ends: nobody will answer."""
+
+
+class DeadAir(Struct, frozen=True, kw_only=True):
+    """The person has waited in silence for too long; this is being done about it."""
+
+    rung: Rung
+    waited_ms: float
+    """Since an answer was owed."""
 
 
 class ErrorOccurred(Struct, frozen=True, kw_only=True):
@@ -758,6 +876,16 @@ class ServiceRenewed(Struct, frozen=True, kw_only=True):
     """`age`, or `going_away` if the service said so."""
 
 
+class ServiceSwitched(Struct, frozen=True, kw_only=True):
+    """The conversation goes on with another service; `following` is `None` if none is left."""
+
+    previous: str
+    following: str | None
+    reason: str
+    is_mid_call: bool
+    """Whether a connection was open, and what it had not answered was given to the next."""
+
+
 EndReason = Literal["hung_up", "closed", "failed", "timeout", "ended"]
 """Who ended it: the person, the application, a failure, a deadline, or the service on purpose."""
 
@@ -783,10 +911,14 @@ type SessionEvent = (
     | FunctionAnswered
     | TurnMeasured
     | BargedIn
+    | AgentResponseResumed
+    | UserIdle
+    | DeadAir
     | ErrorOccurred
     | Reconnecting
     | Reconnected
     | ServiceRenewed
+    | ServiceSwitched
     | SessionEnded
 )
 

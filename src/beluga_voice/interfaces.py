@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from beluga_voice.audio.formats import AudioFormat, pcm16
 from beluga_voice.errors import ConfigurationError
@@ -170,6 +170,9 @@ class Capabilities:
     has_output_token_limit: bool = False
     turn_detection: frozenset[str] = frozenset()
     """Names of the fields of `TurnDetection` that it honours."""
+    turn_silence_ms: float | None = None
+    """The silence after which it reports that speech has ended, unless another is asked for; `None`
+    where it does not say. That much earlier the person was silent."""
     can_cancel: bool = False
     can_truncate: bool = False
     can_suppress_response: bool = False
@@ -177,6 +180,14 @@ class Capabilities:
     can_request_response: bool = False
     can_seed_history: bool = False
     """It can be told at the start what was said before (`S2sOptions.history`)."""
+    has_alternatives: bool = False
+    """There is another service to connect to when this one is silent."""
+    transcribes_first: bool = False
+    """The final transcript is there before an answer is made: waiting for it costs nothing."""
+    can_prepare: bool = False
+    """It can make a response ready before the turn is over (`PrepareResponse`)."""
+    can_condense_history: bool = False
+    """Its history can be made shorter in mid-call (`CondenseHistory`)."""
     can_add_history: bool = False
     """It can be told in mid-call (`SeedHistory`)."""
     mutable: frozenset[str] = frozenset()
@@ -360,8 +371,12 @@ class VoiceActivityDetector(Protocol):
     def reset(self) -> None: ...
 
 
-class NoiseReducer(Protocol):
-    """Makes speech clearer: frame in, frame of the same length out."""
+class AudioProcessor(Protocol):
+    """Changes the person's sound before anybody hears it: frame in, frame of the same length out.
+
+    `process` takes exactly `frame_samples` of mono 16-bit PCM at `rate`, which is the line's. It is
+    called on the event loop: a millisecond is too long. One instance serves one line.
+    """
 
     @property
     def rate(self) -> int: ...
@@ -372,10 +387,36 @@ class NoiseReducer(Protocol):
     def process(self, frame: bytes, /) -> bytes: ...
 
 
+type NoiseReducer = AudioProcessor
+"""Makes speech clearer."""
+
+
 class TurnDetector(Protocol):
-    """Guesses from the words whether the person is done: the probability, 0 to 1."""
+    """Guesses from the words whether the person is done: the probability, 0 to 1.
+
+    0.5 says that it does not know. It is called on the event loop: a millisecond is too long.
+    """
 
     def probability(self, transcript: str, /) -> float: ...
+
+
+@runtime_checkable
+class ListeningTurnDetector(Protocol):
+    """Guesses from the sound whether the person is done: the probability, 0 to 1.
+
+    It is asked at a pause. `probability` takes the turn so far as mono 16-bit PCM at `rate`, with
+    the silence after it, and looks at the last `longest_samples` of it at most. It takes longer
+    than an event loop may be kept, so it is awaited. Cancelling is safe: the answer is lost, and
+    nothing else.
+    """
+
+    @property
+    def rate(self) -> int: ...
+
+    @property
+    def longest_samples(self) -> int: ...
+
+    async def probability(self, pcm: bytes, /) -> float: ...
 
 
 # ── the person's line ───────────────────────────────────────────────────────────────────────
@@ -454,8 +495,12 @@ type ToolFunction = Callable[..., Awaitable[object]] | Callable[..., object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A function that a model may call, with the description the model sees."""
+    """A function that a model may call, with the description the model sees.
+
+    Without a function, the application answers: it hears `FunctionCalled`, and calls
+    `session.answer_tool`.
+    """
 
     spec: ToolSpec
-    function: ToolFunction = field(compare=False)
+    function: ToolFunction | None = field(default=None, compare=False)
     timeout_seconds: float = 30.0

@@ -112,6 +112,12 @@ def turn_detection_of(options: S2sOptions) -> TurnDetection:
     return replace(asked, silence_ms=LATENCY_SILENCE_MS[options.latency])
 
 
+def turn_silence_ms(options: S2sOptions, capabilities: Capabilities) -> float | None:
+    """The silence after which the service reports the end of speech, where that is known."""
+    asked = turn_detection_of(options).silence_ms
+    return capabilities.turn_silence_ms if asked is None else asked
+
+
 def _detection_fields(options: S2sOptions) -> set[str]:
     asked = turn_detection_of(options)
     return {one.name for one in fields(asked) if getattr(asked, one.name) is not None}

@@ -57,10 +57,14 @@ class Stand:
     tts: ScriptedTts
     events: list = field(default_factory=list)
     times: list = field(default_factory=list)
+    refuses: bool = False
+    """Whether a response is interrupted as soon as it is told of."""
 
     def hear(self, event):
         self.events.append(event)
         self.times.append(round(asyncio.get_running_loop().time() * 1000, 3))
+        if self.refuses and isinstance(event, ResponseStarted):
+            self.send(Interrupt(response_id=event.response_id, heard_samples=0, heard_text=""))
 
     def of(self, kind):
         return [one for one in self.events if isinstance(one, kind)]

@@ -21,7 +21,7 @@ from beluga_voice.events import (
     ToolUse,
 )
 from beluga_voice.interfaces import AgentTurn, S2sOptions
-from beluga_voice.providers.s2s.cascade.link import HISTORY_LIMIT
+from beluga_voice.providers.s2s.conversation import HISTORY_LIMIT
 from cascade.test_cascade import run, stand
 
 

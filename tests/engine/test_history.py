@@ -108,12 +108,110 @@ def test_trimming_drops_a_call_with_its_result():
     assert history.items == (user("a"), user("b"))
 
 
+# ── summaries ───────────────────────────────────────────────────────────────────────────────
+
+
+def note(text):
+    return Message(role=Role.SYSTEM, text=text)
+
+
+def turns_of(*texts, limit=8):
+    """A history in which the person speaks and the agent answers, by turns."""
+    history = History(limit=limit)
+    for number, text in enumerate(texts):
+        if number % 2:
+            history.respond(ResponseId(text))
+            history.settle(ResponseId(text), text, is_cut=False)
+        else:
+            history.say(text)
+    return history
+
+
+def test_the_older_half_is_offered_up_to_where_the_person_spoke():
+    """What belongs together is summarised together, and the summary takes its place."""
+    history = turns_of("a", "b", "c", "d", "e", "f")
+    assert history.is_long
+    assert history.offer() == (user("a"), agent("b"))
+    assert history.condense(2, "ab") == 4
+    assert history.items == (note("ab"), user("c"), agent("d"), user("e"), agent("f"))
+    assert not history.is_long
+    history.say("g")
+    assert history.offer() == (note("ab"), user("c"), agent("d"))
+
+
+def test_what_was_offered_in_vain_is_not_offered_again():
+    """It is offered once there is more; until then, whoever failed is left in peace."""
+    history = turns_of("a", "b", "c", "d", "e", "f")
+    assert history.offer()
+    assert history.offer() == ()
+    history.say("g")
+    history.respond(ResponseId("h"))
+    assert history.offer() == (user("a"), agent("b"), user("c"), agent("d"))
+
+
+def test_a_summary_alone_is_not_summarised():
+    """What is one item already would become no shorter."""
+    history = History((note("before"), user("a")))
+    for number in range(4):
+        history.use_tool(use(number))
+    assert history.offer() == ()
+
+
+def test_what_was_forgotten_meanwhile_is_not_taken_from_the_rest():
+    """A summary replaces what it is about, however much has been said while it was made."""
+    history = turns_of("a", "b", "c", "d", "e", "f")
+    assert history.offer() == (user("a"), agent("b"))
+    for text in "ghij":
+        history.say(text)
+    assert history.items[:2] == (user("c"), agent("d"))
+    assert history.condense(2, "ab") == 7
+    assert history.items == (note("ab"), agent("d"), user("e"), agent("f"), *map(user, "ghij"))
+
+
+def test_words_that_come_meanwhile_are_kept():
+    """What had no words when it was offered is not part of the summary."""
+    history = History(limit=8)
+    history.say("a")
+    history.commit(UtteranceId("late"))
+    history.say("b")
+    for text in "cdef":
+        history.say(text)
+    assert history.offer() == (user("a"), user("b"))
+    history.transcribe(UtteranceId("late"), "late words")
+    assert history.condense(2, "ab") == 5
+    assert history.items == (note("ab"), user("late words"), *map(user, "cdef"))
+
+
+def test_a_response_that_is_not_settled_counts_as_left():
+    """Who says it knows its words already: they are among those that stay."""
+    history = turns_of("a", "b", "c", "d", "e")
+    history.respond(ResponseId("f"))
+    assert history.offer() == (user("a"), agent("b"))
+    assert history.condense(2, "ab") == 4
+    history.settle(ResponseId("f"), "f", is_cut=False)
+    assert history.items == (note("ab"), user("c"), agent("d"), user("e"), agent("f"))
+
+
+def test_a_result_that_comes_meanwhile_keeps_its_call():
+    """What was summarised without its result is not all that is left of it."""
+    history = History(limit=8)
+    history.say("a")
+    history.use_tool(use(1))
+    for text in "bcde":
+        history.say(text)
+    assert history.offer() == (user("a"), use(1), user("b"))
+    history.answer_tool(result(1))
+    assert history.condense(3, "ab") == 5
+    assert history.items == (note("ab"), use(1), result(1), *map(user, "cde"))
+
+
 ids = st.integers(1, 6)
 step = st.one_of(
     st.tuples(st.sampled_from(["commit", "respond", "use", "answer"]), ids),
     st.tuples(st.just("transcribe"), ids, st.sampled_from(["", "words"])),
     st.tuples(st.just("settle"), ids, st.sampled_from(["", "heard"])),
     st.tuples(st.just("say")),
+    st.tuples(st.sampled_from(["offer", "condense"])),
 )
 
 
@@ -123,6 +221,7 @@ def test_no_order_of_events_breaks_a_pair_or_the_limit(steps, limit):
     history = History(limit=limit)
     answered = set()
     called = set()
+    offered = 0
     for one in steps:
         match one:
             case ("commit", number):
@@ -141,6 +240,12 @@ def test_no_order_of_events_breaks_a_pair_or_the_limit(steps, limit):
                 history.settle(ResponseId(f"r{number}"), text, is_cut=False)
             case ("say",):
                 history.say("typed")
+            case ("offer",) if not offered:
+                offered = len(history.offer())
+            case ("condense",) if offered:
+                left = history.condense(offered, "summary")
+                assert left >= len(history.items) - 1
+                offered = 0
         items = history.items
         assert len(items) <= limit
         for index, item in enumerate(items):

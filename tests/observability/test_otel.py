@@ -15,7 +15,14 @@ from opentelemetry.trace import StatusCode
 from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.engine.link import ReconnectSettings
 from beluga_voice.errors import Unreachable
-from beluga_voice.events import ErrorOccurred
+from beluga_voice.events import (
+    AgentResponseResumed,
+    DeadAir,
+    ErrorOccurred,
+    ResponseId,
+    Rung,
+    ServiceSwitched,
+)
 from beluga_voice.observability.otel import OpenTelemetryObserver
 from beluga_voice.session.session import Session
 from beluga_voice.testing.caller import ScriptedCaller
@@ -131,6 +138,24 @@ def test_an_interruption_is_counted(telemetry):
     assert telemetry.points("interruptions") == [({"provider": PROVIDER}, 1)]
     outcomes = {labels["outcome"]: value for labels, value in telemetry.points("responses")}
     assert outcomes == {"cut": 1, "heard": 1}
+
+
+def test_rungs_switches_and_false_interruptions_are_counted(telemetry):
+    """Each by kind; none of them is a label of its own."""
+    observer = telemetry.observer()
+    told = [
+        DeadAir(rung=Rung.NUDGE, waited_ms=6000),
+        DeadAir(rung=Rung.SOUND, waited_ms=9000),
+        DeadAir(rung=Rung.SOUND, waited_ms=12_000),
+        AgentResponseResumed(response_id=ResponseId("r"), paused_ms=500),
+        ServiceSwitched(previous="a", following="b", reason="timeout", is_mid_call=True),
+    ]
+    for event in told:
+        observer.observe(event, at=1.0)
+    points = telemetry.points("dead_air")
+    assert {(labels["rung"], value) for labels, value in points} == {("nudge", 1), ("sound", 2)}
+    assert [value for _, value in telemetry.points("interruptions.false")] == [1]
+    assert [value for _, value in telemetry.points("switches")] == [1]
 
 
 def test_many_sessions_make_no_more_series(telemetry):

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from beluga_voice import registry
 from beluga_voice.errors import ConfigurationError, MissingExtra, WrongFormat
+from beluga_voice.interfaces import ListeningTurnDetector
 from beluga_voice.providers.turns import smart_turn
-from beluga_voice.providers.turns.listening import ListeningTurnDetector
 from beluga_voice.providers.turns.log_mel import log_mel
 from beluga_voice.providers.turns.silence import SilenceTurns
 from beluga_voice.providers.turns.smart_turn import FILE_NAME, LONGEST_SAMPLES, SmartTurn

@@ -1,12 +1,13 @@
 """A stage for session tests: a caller, scripted services, and a trace, in simulated time."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from beluga_voice.agents.functions import agent_of
 from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy, InterruptionSettings
 from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.events import Message, Role
 from beluga_voice.providers.s2s.cascade import Cascade
@@ -59,6 +60,8 @@ async def stage(
     tts: ScriptedTts | None = None,
     caller: ScriptedCaller | None = None,
     turns: TurnSettings | None = None,
+    interruptions: InterruptionPolicy | None = None,
+    detectors: Sequence[Any] = (),
     **session: Any,
 ) -> AsyncIterator[Stage]:
     """A conversation between a scripted caller and an agent, over the cascade."""
@@ -66,9 +69,16 @@ async def stage(
     tts = tts or ScriptedTts(delay_ms=30)
     caller = caller or ScriptedCaller()
     session.setdefault("session_id", "stage")
-    session.setdefault("settings", EngineSettings(turns=turns or TurnSettings()))
+    policies = InterruptionSettings(normal=interruptions or InterruptionPolicy())
+    session.setdefault(
+        "settings", EngineSettings(turns=turns or TurnSettings(), interruptions=policies)
+    )
     made = Session(
-        Cascade(stt, agent_of(agent), tts), line=caller, detector=ScriptedVad(), **session
+        Cascade(stt, agent_of(agent), tts),
+        line=caller,
+        detector=ScriptedVad(),
+        turns=detectors,
+        **session,
     )
     seen = trace(made)
     async with made, caller.on(made):

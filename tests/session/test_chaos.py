@@ -5,12 +5,23 @@ import random
 
 import pytest
 
+from beluga_voice.engine.interruptions import InterruptionPolicy
+from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.events import SessionState
 from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts
 from session.stage import play, stage
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
+
+
+POLICIES = (
+    InterruptionPolicy(),
+    InterruptionPolicy(resumes=False),
+    InterruptionPolicy(min_ms=0),
+    InterruptionPolicy(min_words=1),
+    InterruptionPolicy(guard_ms=300),
+)
 
 
 async def talkative(text: str):
@@ -31,9 +42,13 @@ def call(seed: int, *, lead_ms: int, loses_services: bool):
             delay_ms=chance.choice((0, 30, 300)), has_word_times=chance.random() < 0.7
         )
         caller = ScriptedCaller(lead_ms=lead_ms)
-        async with stage(talkative, stt=stt, tts=tts, caller=caller) as on:
+        turns = TurnSettings(prepares=chance.random() < 0.5)
+        policy = chance.choice(POLICIES)
+        async with stage(
+            talkative, stt=stt, tts=tts, caller=caller, turns=turns, interruptions=policy
+        ) as on:
             for _ in range(25):
-                match chance.randrange(8 if loses_services else 6):
+                match chance.randrange(9 if loses_services else 7):
                     case 0 | 1 | 2:
                         words = [
                             f"{chance.choice(WORDS)}{len(said) + n}"
@@ -42,12 +57,14 @@ def call(seed: int, *, lead_ms: int, loses_services: bool):
                         said += words
                         await on.caller.say(" ".join(words))
                     case 3:
-                        await on.caller.noise(chance.choice((40, 100, 240)))
+                        await on.caller.noise(chance.choice((40, 100, 240, 400, 900)))
                     case 4:
                         on.caller.press_stop()
                     case 5:
                         on.caller.type("typed")
                     case 6:
+                        await on.caller.say("mm-hm")
+                    case 7:
                         stt.links[-1].lose()
                     case _:
                         tts.links[-1].lose()
@@ -56,7 +73,7 @@ def call(seed: int, *, lead_ms: int, loses_services: bool):
             users = " ".join(on.user_words()).split()
             return (
                 said,
-                [word for word in users if word != "typed"],
+                [word for word in users if word not in ("typed", "mm-hm")],
                 on.caller.heard.split(),
                 " ".join(on.agent_words()).split(),
                 on.session.state,

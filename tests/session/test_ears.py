@@ -160,21 +160,21 @@ class Halver:
 @given(st.lists(st.integers(1, 900), min_size=1, max_size=20))
 def test_noise_is_reduced_in_whole_frames(sizes):
     """The reducer sees frames of its size, and all the whole ones come out in order."""
-    listening = ears(reducer=Halver())
+    listening = ears(processors=[Halver()])
     sound = numbered(sum(sizes))
     got = b""
     at = 0
     for size in sizes:
-        got += listening.reduce(sound[at : at + size * 2])
+        got += listening.process(sound[at : at + size * 2])
         at += size * 2
     whole = len(sound) // 320
     assert got == b"".join(Halver().process(sound[n * 320 : n * 320 + 320]) for n in range(whole))
 
 
-def test_without_a_reducer_sound_is_as_it_was():
+def test_without_processors_sound_is_as_it_was():
     """Nothing is copied, cut or delayed."""
     sound = numbered(77)
-    assert ears().reduce(sound) is sound
+    assert ears().process(sound) is sound
 
 
 def test_a_reducer_of_another_rate_is_refused():
@@ -188,7 +188,7 @@ def test_a_reducer_of_another_rate_is_refused():
             return frame
 
     with pytest.raises(ConfigurationError, match="48000 Hz, and the line at 16000 Hz"):
-        Ears(rate=16000, detector=None, settings=VoiceSettings(), reducer=Reducer())
+        Ears(rate=16000, detector=None, settings=VoiceSettings(), processors=[Reducer()])
 
 
 def test_a_session_takes_a_reducer_by_name():

@@ -90,7 +90,8 @@ def test_an_hour_of_conversation_stays_exact_and_leaves_nothing():
     cut = [one for one in tally.ended if one.outcome is ResponseOutcome.CUT]
     assert len(cut) == metrics.interruptions == len(tally.decisions) == INTERRUPTIONS
     assert set(tally.decisions) == {300}
-    assert set(tally.latencies) == {680}
+    # What is said over the agent is transcribed while the silence is waited for.
+    assert set(tally.latencies) == {680, 630}
     assert metrics.latency_p50_ms == metrics.latency_p95_ms == 680
     assert (metrics.failed_responses, metrics.reconnections, metrics.errors) == (0, 0, 0)
     assert metrics.lost_input_ms == 0

@@ -3,6 +3,7 @@
 import json
 from typing import get_args
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +19,10 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.session.happening import Happening
-from beluga_voice.session.jsonform import TYPES, VERSION, decode, encode
+from beluga_voice.session.jsonform import TYPES, VERSION, decode, encode, schema
 
 KINDS = get_args(events.SessionEvent.__value__)
+VALIDATOR = jsonschema.Draft202012Validator(schema())
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(float, numbers)
 
@@ -162,3 +164,24 @@ def test_types_survive_that_json_does_not_have():
     back = decode(encode(Happening(event=changed, at=0, sequence=1))).event
     assert isinstance(back, events.StateChanged)
     assert back.state is events.SessionState.SPEAKING
+
+
+@given(happenings, st.booleans())
+def test_every_event_is_as_the_schema_says(happening, with_audio):
+    """Whatever is in it, with its sound and without."""
+    VALIDATOR.validate(json.loads(encode(happening, with_audio=with_audio)))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"v": 1, "n": 0, "at_ms": 0, "type": "no_such_event"},
+        {"v": 2, "n": 0, "at_ms": 0, "type": "user_speech_started"},
+        {"v": 1, "n": 0, "at_ms": 0, "type": "transcription", "text": "no id"},
+        {"v": 1, "n": 0, "at_ms": 0, "type": "session_ended", "reason": "boredom"},
+    ],
+)
+def test_what_is_no_event_is_not_as_the_schema_says(form):
+    """Another version, an unknown type, a missing field, a reason that there is not."""
+    assert not VALIDATOR.is_valid(form)

@@ -7,6 +7,7 @@ import pytest
 from beluga_voice.audio.tone import TONE_MS
 from beluga_voice.engine.deadlines import DeadAirSettings
 from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy
 from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.engine.voice import VoiceSettings
 from beluga_voice.events import (
@@ -14,6 +15,7 @@ from beluga_voice.events import (
     AgentResponseEnded,
     AnswerTool,
     BargedIn,
+    DeadAir,
     ErrorOccurred,
     FunctionAnswered,
     FunctionCalled,
@@ -34,6 +36,7 @@ from beluga_voice.events import (
     ToolCalled,
     ToolCallId,
     ToolCallWithdrawn,
+    ToolResult,
     UserSpeechEnded,
     UtteranceId,
 )
@@ -96,10 +99,13 @@ def test_two_voices_within_100_ms_cut_two_responses():
     """A response that answers one interruption is cut by the next, and the third is heard whole."""
 
     async def scene():
-        turns = TurnSettings(end_silence_ms=20, min_interruption_ms=0)
+        turns = TurnSettings(end_silence_ms=20, adapts=False)
+        at_once = InterruptionPolicy(min_ms=0, resumes=False)
         caller = ScriptedCaller(word_ms=20)
         stt, tts = ScriptedStt(), ScriptedTts(word_ms=20)
-        async with stage(stt=stt, tts=tts, caller=caller, turns=turns, voice=FRAME) as on:
+        async with stage(
+            stt=stt, tts=tts, caller=caller, turns=turns, interruptions=at_once, voice=FRAME
+        ) as on:
             await on.caller.say("hello")
             await until_ms(150)
             await on.caller.say("no")  # its frame comes at 160, and it is answered at 180
@@ -158,8 +164,8 @@ def test_an_interruption_in_the_last_50_ms_counts_what_was_heard(how, left_ms):
         # The frames come every 20 ms from 0 on: the response is put where one is `left_ms` early.
         late_ms = left_ms % 20
         stt, tts = ScriptedStt(delay_ms=50), ScriptedTts(delay_ms=30 + late_ms)
-        turns = TurnSettings(min_interruption_ms=0)
-        async with stage(stt=stt, tts=tts, turns=turns, voice=FRAME) as on:
+        at_once = InterruptionPolicy(min_ms=0, resumes=False)
+        async with stage(stt=stt, tts=tts, interruptions=at_once, voice=FRAME) as on:
             await on.caller.say("hello")
             while not on.trace.of(AgentResponseAudio):
                 await asyncio.sleep(0.001)
@@ -301,7 +307,8 @@ def test_while_a_tool_of_the_service_runs_the_person_hears_a_tone(announces):
         *[(at, at + TONE_MS) for at in tones],
         (9000, 9600),
     ]
-    assert times_ms(seen, ErrorOccurred) == [waits_from + 2000, 8500]
+    assert times_ms(seen, DeadAir) == tones
+    assert times_ms(seen, ErrorOccurred) == [8500]  # while a tool runs nobody is to blame
     assert heard == "one moment " * announces + "here it is"
     assert state is SessionState.IDLE
 
@@ -315,7 +322,7 @@ def test_a_stalled_response_is_given_up_whatever_the_application_says_meanwhile(
         await service.expect(Say)
         respond(service, "b", "are you there")
         await service.expect(Interrupt, response_id="a", heard_text="one two three")
-        while (await service.expect(object)) != Say(text="hello again"):
+        while getattr(await service.expect(object), "text", "") != "hello again":
             pass
         respond(service, "c", "hello again")
 
@@ -548,7 +555,10 @@ def test_what_a_withdrawn_tool_still_gives_is_dropped():
     answered, history = play(scene)
     provider.finish()
     assert answered == [1200]
-    assert [type(one).__name__ for one in history] == ["ToolUse", "ToolUse", "ToolResult"]
+    # No call stands in the history without a result.
+    kinds = [type(one).__name__ for one in history]
+    assert kinds == ["ToolUse", "ToolResult", "ToolUse", "ToolResult"]
+    assert next(one.output for one in history if isinstance(one, ToolResult)) == "withdrawn"
 
 
 # ── a line that brings nothing ──────────────────────────────────────────────────────────────

@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from beluga_voice.engine.interruptions import NEVER
 from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.events import (
     AgentResponseAudio,
     AgentResponseEnded,
     AgentResponseStarted,
     BargedIn,
+    KeyPressed,
     ResponseOutcome,
     SessionEnded,
     SessionStarted,
@@ -151,7 +153,7 @@ def test_the_history_holds_the_words_heard_and_no_more():
             await on.caller.say("hello")
             await asyncio.sleep(2)
             await on.caller.say("stop it now")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)  # until it is known what was said
             heard, (said, *_) = on.caller.heard, on.agent_words()
             ended = on.trace.of(AgentResponseEnded)[0]
             return heard, said, ended
@@ -205,7 +207,7 @@ def test_interruptions_can_be_forbidden():
     """With interruptions off, the response is heard whole and the words after it are a turn."""
 
     async def scene():
-        async with stage(turns=TurnSettings(allow_interruptions=False)) as on:
+        async with stage(interruptions=NEVER) as on:
             await on.caller.say("hello")
             await asyncio.sleep(2.4)
             await on.caller.say("I was speaking over your response")
@@ -291,7 +293,7 @@ def test_heard_is_exact_on_a_line_that_holds_sound_ahead(lead_ms):
             await on.caller.say("hello")
             await asyncio.sleep(2)
             await on.caller.say("stop it now")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)  # until it is known what was said
             return on.caller.heard, on.agent_words(), on.caller.last_sound_ms, on.trace
 
     heard, said, last_sound, seen = play(scene)
@@ -457,7 +459,6 @@ def test_push_to_talk_overrules_the_voice_detector():
 
 def test_telephone_keys_are_one_input():
     """Keys that follow one another are given to the agent together, at once after the hash key."""
-    from beluga_voice.events import KeyPressed
 
     async def echo(text: str) -> str:
         return f"got {text}"
@@ -559,3 +560,25 @@ def test_the_person_goes_on_while_a_tool_runs():
 
     assert play(scene) == "found"
     assert asked == ["find my order", "find my order the red one"]
+
+
+def test_what_ends_telephone_keys_may_be_chosen():
+    """Another key, a shorter pause; and what is no key of a telephone is none."""
+
+    async def scene():
+        asked = []
+
+        async def agent(text: str) -> str:
+            asked.append((text, round(asyncio.get_running_loop().time() * 1000)))
+            return "thank you"
+
+        turns = TurnSettings(keys_pause_ms=500, keys_end="*")
+        async with stage(agent, turns=turns) as on:
+            for key in ("4", "2", "x", "", "#", "*"):
+                on.session.receive(KeyPressed(key=key))
+            await asyncio.sleep(2)
+            on.session.receive(KeyPressed(key="7"))
+            await asyncio.sleep(3)
+            return asked
+
+    assert play(scene) == [("42#", 0), ("7", 2500)]

@@ -93,6 +93,31 @@ class Playout[Key]:
             return key, pcm
         return None
 
+    def put_back(self, key: Key, pcm: bytes) -> None:
+        """Let sound that was taken be the first to be taken again."""
+        track = self._tracks.pop(key, None)
+        if track is None:
+            track = _Track()
+            track.is_complete = True  # a track is over when its last sound was taken
+        if track.head:
+            track.chunks[0] = track.chunks[0][track.head :]
+            track.head = 0
+        track.chunks.appendleft(pcm)
+        track.samples += len(pcm) >> 1
+        self._tracks = {key: track, **self._tracks}
+        self.samples += len(pcm) >> 1
+
+    def move_back(self, key: Key) -> None:
+        """Let all other tracks sound before this one goes on."""
+        if key in self._tracks:
+            self._tracks[key] = self._tracks.pop(key)
+
+    def drop(self, key: Key) -> None:
+        """Drop one track."""
+        track = self._tracks.pop(key, None)
+        if track is not None:
+            self.samples -= track.samples
+
     def clear(self) -> None:
         """Drop everything."""
         self._tracks.clear()

@@ -6,7 +6,7 @@ passes, the ladder goes up one rung and sets it again, until something is heard.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import auto
 
 from beluga_voice.engine.table import Label
 
@@ -22,6 +22,12 @@ class Due(Label):
     """The person waits for an answer and hears nothing."""
     PROGRESS = auto()
     """A response broke off in silence: all of it has sounded, and more should have come."""
+    SIGN_OF_LIFE = auto()
+    """The person has spoken, and the service has told nothing."""
+    LATE_WORDS = auto()
+    """The words of an utterance will not come any more."""
+    GAP = auto()
+    """A response is stuck in its middle, and others wait behind it."""
     STALLED_INPUT = auto()
     """The line may have stopped bringing sound."""
     RECONNECT = auto()
@@ -32,15 +38,12 @@ class Due(Label):
     """The service has ended the conversation, and what it still owes may never come."""
     KEYS = auto()
     """No more telephone keys follow."""
-
-
-class Rung(Enum):
-    """The dead-air ladder, lowest first."""
-
-    NUDGE = auto()
-    """Ask the service for a response again."""
-    TONE = auto()
-    """Let the person hear that the line lives, and say in an event what is wrong."""
+    WORDS = auto()
+    """The words that tell whether a response was interrupted may never come."""
+    IDLE = auto()
+    """Nobody has said anything for too long."""
+    MAX_DURATION = auto()
+    """The session has lasted as long as it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,10 @@ class DeadAirSettings:
     """Until the first rung of the ladder."""
     rung_ms: float = 3000
     """Between two rungs."""
+    swaps: bool = True
+    """Whether a service that stays silent is given up for another, where there is one."""
+    end_ms: float | None = 120_000
+    """The session ends when nobody has answered for so long; `None` lets the person wait."""
 
 
 class Deadlines:

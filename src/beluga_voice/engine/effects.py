@@ -7,6 +7,7 @@ from beluga_voice.events import (
     HistoryItem,
     ResponseId,
     S2sCommand,
+    SayId,
     SessionEvent,
     ToolCallId,
 )
@@ -38,6 +39,24 @@ class Send(Struct, frozen=True, kw_only=True):
     command: S2sCommand
 
 
+class SayAgain(Struct, frozen=True, kw_only=True):
+    """These words were cut before a sound of them was heard, and will be said later."""
+
+    say_id: SayId
+
+
+class Yield(Struct, frozen=True, kw_only=True):
+    """This response is stuck in its middle, and silent: what came after it is heard first."""
+
+    response_id: ResponseId
+
+
+class Drop(Struct, frozen=True, kw_only=True):
+    """Nothing more of this response is to be heard; what is behind it is."""
+
+    response_id: ResponseId
+
+
 class Finish(Struct, frozen=True, kw_only=True):
     """No more sound of this response follows what was queued."""
 
@@ -48,8 +67,33 @@ class Silence(Struct, frozen=True, kw_only=True):
     """Empty the playout and the person's line, now."""
 
 
+class Pause(Struct, frozen=True, kw_only=True):
+    """Fall silent now, and keep what was not heard: it may be wanted again.
+
+    `samples`, at the rate of the responses, is how much of what was sent is to be sent once more.
+    """
+
+    samples: int
+
+
+class Resume(Struct, frozen=True, kw_only=True):
+    """Go on with what was kept at a pause."""
+
+
+class Summarise(Struct, frozen=True, kw_only=True):
+    """Have the oldest part of the history summarised."""
+
+    items: tuple[HistoryItem, ...]
+
+
+class Swap(Struct, frozen=True, kw_only=True):
+    """Give the link to the service up, as one that is of no use."""
+
+    reason: str
+
+
 class Tone(Struct, frozen=True, kw_only=True):
-    """Let the person hear a short tone: the line lives."""
+    """Let the person hear that the line lives: a short tone, or what was made ready for it."""
 
 
 class Forward(Struct, frozen=True, kw_only=True):
@@ -102,7 +146,14 @@ type Effect = (
     | Discard
     | Send
     | Finish
+    | Drop
+    | Yield
+    | SayAgain
     | Silence
+    | Summarise
+    | Swap
+    | Pause
+    | Resume
     | Tone
     | Forward
     | Forget

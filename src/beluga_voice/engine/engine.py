@@ -9,27 +9,33 @@ There is no clock, no task and no network here: the time is an argument, in seco
 """
 
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import assert_never, get_args
 
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
-from beluga_voice.engine.effects import Forget, RunTool, StopTool
+from beluga_voice.engine.effects import Forget, RunTool, StopTool, Summarise
 from beluga_voice.engine.exchange import Exchange
 from beluga_voice.engine.happened import (
+    CancelSay,
     Close,
     Happened,
+    Leave,
     LinkFailed,
     LinkOpened,
     StandbyLost,
     StandbyReady,
+    Summarised,
     ToolFinished,
+    TurnGuessed,
 )
 from beluga_voice.engine.history import History
+from beluga_voice.engine.interruptions import InterruptionSettings
 from beluga_voice.engine.link import ReconnectSettings
 from beluga_voice.engine.outlet import Outlet
+from beluga_voice.engine.patience import Patience, PatienceSettings
 from beluga_voice.engine.renewal import Renewal, RenewalSettings
 from beluga_voice.engine.responses import Responses
 from beluga_voice.engine.supervision import Supervision
-from beluga_voice.engine.tools import Tools
+from beluga_voice.engine.tools import Tools, withdrawn
 from beluga_voice.engine.turns import Floor, TurnSettings
 from beluga_voice.engine.voice import VoiceStarted, VoiceStopped
 from beluga_voice.errors import ErrorCode
@@ -38,8 +44,10 @@ from beluga_voice.events import (
     CallClosed,
     CallerInterrupt,
     CallerText,
+    CondenseHistory,
     ConversationEnded,
     DelegationRequested,
+    EndOfTurnLikely,
     ErrorCategory,
     FunctionAnswered,
     FunctionCalled,
@@ -52,12 +60,14 @@ from beluga_voice.events import (
     LinkClosed,
     LinkReady,
     NoResponse,
+    Occasion,
     ResponseAudio,
     ResponseDone,
     ResponseId,
     ResponseStarted,
     ResponseText,
     ResumptionChanged,
+    S2sEvent,
     Say,
     ServiceFailed,
     SessionId,
@@ -71,8 +81,11 @@ from beluga_voice.events import (
     ToolResult,
     ToolUse,
     Transcription,
+    TurnContinued,
     Update,
     UsageReported,
+    WorkEnded,
+    WorkStarted,
 )
 from beluga_voice.interfaces import Capabilities, TurnOwner
 
@@ -86,7 +99,13 @@ _CODES = {
     ErrorCategory.BENIGN: ErrorCode.PROVIDER_ERROR,
 }
 FAREWELL_SECONDS = 10.0
-"""How long sound is waited for that a service owes when it has ended the conversation."""
+"""How long the last words are waited for, while nobody speaks and nothing is done."""
+WORDS_SECONDS = 20.0
+"""How long after an utterance its words are waited for; later, none will come."""
+LONGEST_FAREWELL_SECONDS = 60.0
+"""How long they are waited for in any case."""
+_SIGNS = frozenset(get_args(S2sEvent.__value__))
+"""Whatever a service tells shows that it is there."""
 _FINAL = (ErrorCategory.AUTH, ErrorCategory.INVALID_REQUEST)
 """A fatal error of this kind would come again on every connection."""
 
@@ -99,7 +118,12 @@ class EngineSettings:
     dead_air: DeadAirSettings = field(default_factory=DeadAirSettings)
     reconnect: ReconnectSettings = field(default_factory=ReconnectSettings)
     renewal: RenewalSettings = field(default_factory=RenewalSettings)
+    interruptions: InterruptionSettings = field(default_factory=InterruptionSettings)
+    patience: PatienceSettings = field(default_factory=PatienceSettings)
     history_limit: int = 200
+    """So many items of what was said are kept; the oldest go first, unless they are summarised."""
+    summarises: bool = False
+    """Whether a summary is asked for when three quarters of that are reached."""
 
 
 class Engine:
@@ -116,6 +140,7 @@ class Engine:
         output_rate: int,
         line_rate: int,
         settings: EngineSettings,
+        turn_silence_ms: float | None = None,
         history: tuple[HistoryItem, ...] = (),
     ) -> None:
         self._provider = provider
@@ -123,7 +148,11 @@ class Engine:
         self._history = History(history, limit=settings.history_limit)
         self._tools = Tools()
         self._responses = Responses(
-            self._outlet, self._history, rate=output_rate, progress_ms=settings.dead_air.answer_ms
+            self._outlet,
+            self._history,
+            rate=output_rate,
+            progress_ms=settings.dead_air.answer_ms,
+            can_add_history=capabilities.can_add_history,
         )
         self._supervision = Supervision(
             self._outlet,
@@ -144,11 +173,11 @@ class Engine:
             self._history,
             self._tools,
             owner=turn_owner,
-            is_hinted=turn_owner is TurnOwner.PROVIDER and not capabilities.has_speech_events,
-            has_ears=turn_owner is TurnOwner.FRAMEWORK or not capabilities.has_speech_events,
+            capabilities=capabilities,
             turn_settings=settings.turns,
+            interruptions=settings.interruptions,
             dead_air=settings.dead_air,
-            can_nudge=capabilities.can_request_response,
+            turn_silence_ms=turn_silence_ms,
             provider=provider,
             on_change=self._show,
         )
@@ -159,8 +188,19 @@ class Engine:
             settings=settings.renewal,
             is_quiet=self._is_quiet,
         )
-        self._farewell: str | None = None
-        """Why the service has ended the conversation, once it has."""
+        self._patience = Patience(self._outlet, settings.patience)
+        self._is_patient = settings.patience.idle_ms is None
+        self._farewell: Leave | None = None
+        """Why the conversation ends once the last words were heard, if it does."""
+        self._goodbye_due = False
+        self._is_parting = False
+        """Whether the service ended the conversation, so that its link will close."""
+        self._leaves_by = 0.0
+        self._words_by = 0.0
+        """Until when the words of the last utterance are waited for."""
+        self._summarises = settings.summarises
+        """Whether a summary may be asked for: one at a time."""
+        self._can_condense = capabilities.can_condense_history
         self.effects = self._outlet.effects
         """What to do, in order. Whoever drives the engine takes them out from the left."""
 
@@ -175,6 +215,11 @@ class Engine:
     def floor(self) -> Floor:
         """Who has the floor."""
         return self._exchange.floor
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether speech has to be kept, because a service may not have heard it."""
+        return self._exchange.is_watching
 
     @property
     def history(self) -> tuple[HistoryItem, ...]:
@@ -196,6 +241,7 @@ class Engine:
     def start(self, now: float) -> None:
         """Begin: connect."""
         self._exchange.input_at = now
+        self._patience.start(now)
         self._supervision.connect(self._exchange)
 
     def receive(self, event: Happened, now: float) -> None:
@@ -203,6 +249,8 @@ class Engine:
         if self._supervision.is_over:
             return
         exchange = self._exchange
+        if type(event) in _SIGNS:
+            exchange.sign_of_life()
         match event:
             case ResponseText():
                 self._response_text(event, now)
@@ -215,10 +263,18 @@ class Engine:
             case Interrupted():
                 exchange.interrupted(event.response_id, now)
             case VoiceStarted():
+                self._patience.stirred()
                 exchange.heard_voice(now - event.ago_ms / 1000, now)
             case VoiceStopped():
                 exchange.heard_hush(now - event.ago_ms / 1000, now)
+            case TurnGuessed():
+                exchange.guessed(event.probability, now)
+            case EndOfTurnLikely():
+                exchange.service_guessed(event, now)
+            case TurnContinued():
+                exchange.went_on()
             case SpeechStarted():
+                self._patience.stirred()
                 exchange.service_heard_voice(now)
             case SpeechStopped():
                 exchange.service_heard_end(now)
@@ -226,19 +282,32 @@ class Engine:
                 self._input_transcript(event, now)
             case InputCommitted():
                 self._history.commit(event.utterance_id)
+                self._words_by = now + WORDS_SECONDS
+                self._outlet.deadlines.set(Due.LATE_WORDS, self._words_by)
             case ToolCalled():
                 self._tool_called(event, now)
             case ToolCallWithdrawn():
                 for call_id in event.call_ids:
                     if self._tools.withdraw(call_id) is not None:
                         self._outlet.do(StopTool(call_id=call_id))
+                        self._history.answer_tool(withdrawn(call_id))
             case ToolFinished():
                 self._tool_finished(event, now)
+            case WorkStarted():
+                self._tools.work.add(event.work_id)
+                exchange.works(now)
+            case WorkEnded():
+                self._tools.work.discard(event.work_id)
+                exchange.tool_answered(now)
+            case CallerText() | KeyPressed() if self._says_goodbye:
+                pass  # nobody will answer it, and a goodbye is not clipped
             case CallerText():
+                self._patience.stirred()
                 exchange.text(event.text, now)
             case CallerInterrupt():
                 exchange.stop(now)
             case KeyPressed():
+                self._patience.stirred()
                 exchange.key(event.key, now)
             case TalkKey():
                 exchange.talk_key(event.is_down, now)
@@ -246,6 +315,10 @@ class Engine:
                 self._supervision.end("hung_up", event.reason, now)
             case Say():
                 exchange.say(event, now)
+            case Summarised():
+                self._condense(event)
+            case CancelSay():
+                exchange.unsay(event.say_id, now)
             case Update():
                 self._renewal.changed(now)
                 self._outlet.send(event)
@@ -260,14 +333,16 @@ class Engine:
                 self._supervision.opened(exchange, now)
             case LinkFailed():
                 self._supervision.failed(event.error, exchange, now)
-            case LinkClosed() if self._farewell is not None:
+            case LinkClosed() if self._is_parting:
                 self._supervision.parted(exchange, now)
             case LinkClosed():
                 self._renewal.closed()
                 self._supervision.closed(event, exchange, now)
             case ConversationEnded():
-                self._farewell = event.reason
-                self._outlet.deadlines.set(Due.FAREWELL, now + FAREWELL_SECONDS)
+                self._is_parting = True
+                self._leave(Leave(reason="ended", message=event.reason), now)
+            case Leave():
+                self._leave(event, now)
             case Close():
                 self._supervision.end(event.reason, event.message, now)
             case GoingAway():
@@ -282,10 +357,7 @@ class Engine:
                 pass  # sound passes by: see `generated`
             case _:
                 assert_never(event)
-        if self._farewell is not None:
-            self._part(now)
-        if self._renewal.is_wanted and not self.is_over:
-            self._renewal.look(now)
+        self._afterwards(now)
 
     def expire(self, now: float) -> None:
         """Time passed: do what is due by `now`."""
@@ -296,7 +368,14 @@ class Engine:
                 case Due.END_OF_RESPONSE:
                     self._exchange.await_end(now)
                 case Due.ANSWER:
-                    self._exchange.climb(now)
+                    if self._exchange.climb(now):
+                        self._supervision.end("failed", "nobody gave an answer", now)
+                case Due.SIGN_OF_LIFE:
+                    self._exchange.is_deaf(now)
+                case Due.LATE_WORDS:
+                    self._words_by = 0.0
+                case Due.GAP:
+                    self._responses.fill_gap(now)
                 case Due.PROGRESS:
                     self._exchange.give_up(now)
                 case Due.STALLED_INPUT:
@@ -305,15 +384,34 @@ class Engine:
                     self._exchange.keys_done(now)
                 case Due.RENEW:
                     self._renewal.due("age")
+                case Due.WORDS:
+                    self._exchange.words_missing(now)
+                case Due.IDLE:
+                    self._idle(now)
+                case Due.MAX_DURATION:
+                    self._leave(self._goodbye("the session has reached its longest"), now)
                 case Due.FAREWELL:
                     self._wait_for_farewell(now)
                 case Due.RECONNECT:
                     self._supervision.connect(self._exchange)
                 case _:
                     assert_never(due)
-        self._part(now)
-        if self._renewal.is_wanted and not self.is_over:
+        self._afterwards(now)
+
+    def _afterwards(self, now: float) -> None:
+        """What depends on everything that happens."""
+        if self._farewell is not None:
+            self._part(now)
+        if self.is_over:
+            return
+        if self._summarises and self._history.is_long and (items := self._history.offer()):
+            self._summarises = False
+            self._outlet.do(Summarise(items=items))
+        if self._renewal.is_wanted:
             self._renewal.look(now)
+        if not self._is_patient:
+            is_quiet = self._is_quiet() and self._farewell is None
+            self._patience.look(now, is_quiet=is_quiet)
 
     # ── sound, which passes by ──────────────────────────────────────────────────────────────
 
@@ -330,18 +428,30 @@ class Engine:
 
         It should not if the response was cut, or never began: it is dropped then.
         """
+        self._exchange.sign_of_life()
         if not self._responses.generated(response_id, samples):
             return False
         self._supervision.useful()
-        if self._exchange.marks is not None:
+        if self._exchange.marks is not None and self._is_answer(response_id):
             self._exchange.marks.note_audio(now)
         return True
 
     def sent(
-        self, response_id: ResponseId, samples: int, sounding_until: float, now: float
+        self,
+        response_id: ResponseId,
+        samples: int,
+        sounding_until: float,
+        now: float,
+        *,
+        is_audible: bool = True,
     ) -> None:
-        """Sound of a response was handed to the person's line, which is busy until then."""
-        first = self._responses.sent(response_id, samples, sounding_until)
+        """Sound of a response was handed to the person's line, which is busy until then.
+
+        Not `is_audible` is digital silence: that is no answer yet.
+        """
+        first = self._responses.sent(
+            response_id, samples, sounding_until, now, is_audible=is_audible
+        )
         if first is not None:
             self._exchange.first_sound(first, now)
         if self._responses.may_have_ended:
@@ -356,21 +466,28 @@ class Engine:
     # ── words and tools ─────────────────────────────────────────────────────────────────────
 
     def _response_text(self, event: ResponseText, now: float) -> None:
-        if self._responses.text(event) and self._exchange.marks is not None:
-            self._exchange.marks.note_text(now)
+        exchange = self._exchange
+        is_new = self._responses.text(event)
+        if is_new and exchange.marks is not None and self._is_answer(event.response_id):
+            exchange.marks.note_text(now)
+
+    def _is_answer(self, response_id: ResponseId) -> bool:
+        """Whether that is a response to the turn whose latency is measured."""
+        return not self._exchange.is_holding and not self._responses.is_said(response_id)
 
     def _input_transcript(self, event: InputTranscript, now: float) -> None:
         if event.is_final:
             self._history.transcribe(event.utterance_id, event.text)
             is_open = self.floor in (Floor.USER, Floor.PAUSED, Floor.OVERLAP)
             self._outlet.do(Forget(but_the_open_turn=is_open))
-            self._supervision.useful()
-            self._exchange.words_known(now)
-        else:
-            self._exchange.words_heard()
+        self._supervision.useful()
         self._outlet.emit(
             Transcription(utterance_id=event.utterance_id, text=event.text, is_final=event.is_final)
         )
+        if event.is_final:
+            self._exchange.words_known(event.utterance_id, event.text, now)
+        else:
+            self._exchange.words_heard(event.text, now)
 
     def _tool_called(self, event: ToolCalled, now: float) -> None:
         call_id, name, arguments = event.call_id, event.name, event.arguments
@@ -398,24 +515,84 @@ class Engine:
         self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
         self._exchange.tool_answered(now)
 
+    # ── the end ─────────────────────────────────────────────────────────────────────────────
+
+    def _idle(self, now: float) -> None:
+        """Nobody has said anything for too long: say the next prompt, or leave."""
+        prompt = self._patience.expired(now)
+        if prompt is not None:
+            self._exchange.say(Say(text=prompt), now)
+        elif self._patience.settings.ends:
+            self._leave(self._goodbye("nobody has said anything"), now)
+
+    def _goodbye(self, message: str) -> Leave:
+        goodbye = self._patience.settings.goodbye
+        return Leave(goodbye=goodbye, reason="timeout", message=message)
+
+    def _leave(self, event: Leave, now: float) -> None:
+        """End once what is being said, and the goodbye, were heard."""
+        if self._farewell is not None:
+            return
+        self._farewell = event
+        self._leaves_by = now + LONGEST_FAREWELL_SECONDS
+        self._outlet.deadlines.set(Due.FAREWELL, now + FAREWELL_SECONDS)
+        self._goodbye_due = bool(event.goodbye)
+
+    def _condense(self, event: Summarised) -> None:
+        """A summary takes the place of what it is about."""
+        self._summarises = True
+        if event.text:
+            keep = self._history.condense(event.count, event.text)
+            if self._can_condense:
+                self._outlet.send(CondenseHistory(summary=event.text, keep=keep))
+
     def _wait_for_farewell(self, now: float) -> None:
         """Nothing that still sounds is cut; what does not come is not waited for."""
+        assert self._farewell is not None
         rest = self._responses.sounds_until - now
-        if rest > 0:
-            self._outlet.deadlines.set(Due.FAREWELL, now + rest + FAREWELL_SECONDS)
+        is_busy = self._exchange.is_holding or self._tools.is_busy or not self._outlet.is_up
+        is_busy = is_busy or self.floor in (Floor.USER, Floor.PAUSED)
+        is_busy = is_busy or (self.floor is Floor.WAITING and self._exchange.owes_answer)
+        if rest > 0 or (is_busy and not self._is_parting and now < self._leaves_by):
+            self._outlet.deadlines.set(Due.FAREWELL, now + max(rest, 0) + FAREWELL_SECONDS)
         else:
-            self._supervision.end("ended", self._farewell or "", now)
+            self._supervision.end(self._farewell.reason, self._farewell.message, now)
 
     def _is_quiet(self) -> bool:
         """Whether nobody speaks, nothing sounds, and nothing is being done."""
         is_still = self.floor is Floor.QUIET and self._responses.is_idle
-        is_still = is_still and not self._history.awaits_words
-        return is_still and not self._tools.running and self._outlet.is_up
+        is_still = is_still and not (self._words_by and self._history.awaits_words)
+        return is_still and not self._tools.is_busy and self._outlet.is_up
 
     def _part(self, now: float) -> None:
-        """Once the last words of a service that has gone were heard, the session is over."""
-        if self._farewell is not None and self._responses.is_idle and not self.is_over:
-            self._supervision.end("ended", self._farewell, now)
+        """Once the last words were heard, the session is over."""
+        if self._farewell is None or self.is_over:
+            return
+        if self._goodbye_due:
+            # Behind the answer to what was said last, if one is owed. A tool that runs may be the
+            # one that leaves: it is not waited for, unless the time is up.
+            by_tool = self._tools.is_busy and self._farewell.reason != "timeout"
+            is_waiting = self.floor is Floor.WAITING and not by_tool
+            if (
+                self._outlet.is_up
+                and not is_waiting
+                and self.floor
+                not in (
+                    Floor.USER,
+                    Floor.PAUSED,
+                    Floor.OVERLAP,
+                )
+            ):
+                self._goodbye_due = False
+                goodbye = Say(text=self._farewell.goodbye, occasion=Occasion.GOODBYE)
+                self._exchange.say(goodbye, now)
+        elif self._responses.is_idle and self._exchange.sayings.is_empty:
+            self._supervision.end(self._farewell.reason, self._farewell.message, now)
+
+    @property
+    def _says_goodbye(self) -> bool:
+        """Whether the last words are being said."""
+        return self._farewell is not None and not self._goodbye_due
 
     def _show(self) -> None:
         self._supervision.show(self._exchange)

@@ -12,6 +12,7 @@ from beluga_voice.events import (
     KeyPressed,
     S2sEvent,
     Say,
+    SayId,
     TalkKey,
     ToolCallId,
     Update,
@@ -44,6 +45,33 @@ class ToolFinished(Struct, frozen=True, kw_only=True):
     is_error: bool
 
 
+class TurnGuessed(Struct, frozen=True, kw_only=True):
+    """A turn detector's guess whether the person is done: 0 to 1."""
+
+    probability: float
+
+
+class Summarised(Struct, frozen=True, kw_only=True):
+    """The oldest `count` items of the history, in short; none if they could not be summarised."""
+
+    count: int
+    text: str
+
+
+class CancelSay(Struct, frozen=True, kw_only=True):
+    """The application no longer wants these words spoken."""
+
+    say_id: SayId
+
+
+class Leave(Struct, frozen=True, kw_only=True):
+    """The application ends the session, once what is being said, and the goodbye, were heard."""
+
+    goodbye: str = ""
+    reason: EndReason = "closed"
+    message: str = ""
+
+
 class Close(Struct, frozen=True, kw_only=True):
     """The application ends the session."""
 
@@ -51,6 +79,8 @@ class Close(Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-type DriverEvent = LinkOpened | LinkFailed | StandbyReady | StandbyLost | ToolFinished | Close
+type DriverEvent = LinkOpened | LinkFailed | StandbyReady | StandbyLost | ToolFinished
+type AppEvent = Say | CancelSay | Summarised | Update | Leave | Close
 type CallerEvent = CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
-type Happened = S2sEvent | CallerEvent | VoiceStarted | VoiceStopped | Say | Update | DriverEvent
+type EarsEvent = VoiceStarted | VoiceStopped | TurnGuessed
+type Happened = S2sEvent | CallerEvent | EarsEvent | AppEvent | DriverEvent

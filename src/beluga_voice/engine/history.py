@@ -3,6 +3,9 @@
 How it works. An utterance takes its place when the service commits it, and its words are filled in
 when they are known, which may be after the response to it began. A response takes its place when
 it starts and its words are those heard once it is settled; before that it is not part of history.
+
+The older half may be summarised. That takes a while, in which the conversation goes on; so what was
+offered is remembered, and just that is replaced.
 """
 
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from beluga_voice.events import (
     Message,
     ResponseId,
     Role,
+    ToolCallId,
     ToolResult,
     ToolUse,
     UtteranceId,
@@ -31,12 +35,14 @@ class _Place:
 class History:
     """The conversation, oldest first; at most `limit` items are kept."""
 
-    __slots__ = ("_limit", "_places", "_utterances")
+    __slots__ = ("_limit", "_offered", "_places", "_utterances")
 
     def __init__(self, items: tuple[HistoryItem, ...] = (), *, limit: int = 200) -> None:
         self._places = [_Place(item) for item in items]
         self._utterances: dict[UtteranceId, _Place] = {}
         self._limit = limit
+        self._offered: list[_Place] = []
+        """What was last offered to be summarised."""
 
     @property
     def items(self) -> tuple[HistoryItem, ...]:
@@ -107,8 +113,58 @@ class History:
                 break
         self._trim()
 
-    def _trim(self) -> None:
-        while len(self._places) > self._limit:
+    def offer(self) -> tuple[HistoryItem, ...]:
+        """The older half, up to where the person spoke: what may be summarised.
+
+        Nothing while that is what was offered last, or a single item: a summary saves nothing then.
+        """
+        half = self._places[: len(self._places) // 2]
+        while half and not _begins_turn(self._places[len(half)]):
+            half.pop()
+        known = [place for place in half if place.item is not None]
+        if len(known) < 2 or known == self._offered:
+            return ()
+        self._offered = known
+        return tuple(place.item for place in known if place.item is not None)
+
+    def condense(self, count: int, text: str) -> int:
+        """Let a summary take the place of the first `count` items that were offered.
+
+        Gives how many are left, with responses that are not settled. Of what was offered, a call
+        whose result came since then stays with it, and what was forgotten since then is no loss.
+        """
+        gone = self._offered[:count]
+        self._offered = []
+        gone = [place for place in gone if not self._has_news(place, gone)]
+        for place in gone:
+            if place.utterance_id is not None:
+                self._utterances.pop(place.utterance_id, None)
+        self._places = [place for place in self._places if place not in gone]
+        self._trim(room=1)
+        kept = [one for one in self._places if one.item is not None or one.response_id is not None]
+        self._places.insert(0, _Place(Message(role=Role.SYSTEM, text=text)))
+        return len(kept)
+
+    def _has_news(self, place: _Place, told: list[_Place]) -> bool:
+        """Whether it is a call that has a result which was not told with it."""
+        if not isinstance(place.item, ToolUse):
+            return False
+        at = self._result_of(place.item.call_id)
+        return at is not None and at not in told
+
+    def _result_of(self, call_id: ToolCallId) -> _Place | None:
+        for place in self._places:
+            if isinstance(place.item, ToolResult) and place.item.call_id == call_id:
+                return place
+        return None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there is so much that the oldest will soon be forgotten."""
+        return len(self._places) * 4 >= self._limit * 3
+
+    def _trim(self, *, room: int = 0) -> None:
+        while len(self._places) > self._limit - room:
             dropped = self._places.pop(0)
             if dropped.utterance_id is not None:
                 self._utterances.pop(dropped.utterance_id, None)
@@ -119,3 +175,8 @@ class History:
                     for place in self._places
                     if not (isinstance(place.item, ToolResult) and place.item.call_id == call_id)
                 ]
+
+
+def _begins_turn(place: _Place) -> bool:
+    """Whether the person speaks there, so that nothing before it belongs to what follows."""
+    return isinstance(place.item, Message) and place.item.role is Role.USER

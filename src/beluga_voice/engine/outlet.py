@@ -7,7 +7,14 @@ from msgspec.structs import replace
 from beluga_voice.engine.deadlines import Deadlines
 from beluga_voice.engine.effects import Effect, Send
 from beluga_voice.errors import ErrorCode
-from beluga_voice.events import ErrorOccurred, S2sCommand, SendText, SessionEvent, Update
+from beluga_voice.events import (
+    ErrorOccurred,
+    S2sCommand,
+    SeedHistory,
+    SendText,
+    SessionEvent,
+    Update,
+)
 
 
 class Outlet:
@@ -20,7 +27,7 @@ class Outlet:
         """Whether there is a service to send to."""
         self.is_connecting = False
         """Whether a link is being opened, with the history and settings of when that began."""
-        self.late: list[SendText | Update] = []
+        self.late: list[SendText | SeedHistory | Update] = []
         """What the link that is being opened does not know yet."""
 
     def do(self, effect: Effect) -> None:
@@ -49,5 +56,5 @@ class Outlet:
         """
         if self.is_up:
             self.effects.append(Send(command=command))
-        elif self.is_connecting and isinstance(command, SendText | Update):
+        elif self.is_connecting and isinstance(command, SendText | SeedHistory | Update):
             self.late.append(command)

@@ -10,6 +10,9 @@ placed by proportion: that many characters of the text for that part of the soun
 writes a response down before it speaks it may be cut in the middle; how long the whole would have
 sounded is then reckoned by the pace of the last response, so that no word counts as heard too soon.
 
+A pause takes back what was sent and not heard, from the beginning of the word that was cut on: that
+part is sent again when the response goes on.
+
 A response lives from its start until it is *settled*: heard to its end, cut, or failed. Sound that
 arrives for a response that is no longer alive is dropped, whoever sent it.
 """
@@ -20,11 +23,14 @@ from dataclasses import dataclass, field
 
 from beluga_voice.audio.formats import to_milliseconds
 from beluga_voice.events import (
+    Occasion,
     ResponseId,
     ResponseOrigin,
     ResponseOutcome,
     ResponseStatus,
     ResponseText,
+    Say,
+    SayId,
     TextStage,
 )
 
@@ -37,6 +43,9 @@ LOOK_AHEAD = 24
 CHARACTERS_PER_SECOND = 15
 """The pace of speech, with its spaces and pauses, until a response has shown another."""
 
+LONGEST_REWIND_SECONDS = 2
+"""A word that began longer ago is not begun again after a pause."""
+
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
@@ -46,7 +55,19 @@ class Response:
 
     id: ResponseId
     origin: ResponseOrigin
+    say: Say | None = None
+    """The words of the application that it speaks, if it does."""
+    began: float | None = None
+    """When its first sound left for the person, in seconds."""
     generated: int = 0
+    overdue: float | None = None
+    """When more of it has to have come, in seconds, while all there was has been sent."""
+    is_silent: bool = False
+    """Whether all that was sent of it is digital silence."""
+    is_abandoned: bool = False
+    """Whether no more of it is awaited, and who made it was told."""
+    over: int = 0
+    """How much of what was sent had sounded when it let another be heard first."""
     sent: int = 0
     status: ResponseStatus | None = None
     """How generating it ended; `None` while it goes on."""
@@ -54,10 +75,24 @@ class Response:
     """The pace that is expected of it."""
     early_characters: int = 0
     """How much of its text was there before its first sound."""
+    held: int = 0
+    """How much of it had been heard when it was held."""
+    rewind: int = 0
+    """How far before that it goes on."""
     asked: str | None = None
     """The words that were to be spoken, where a service speaks for an agent."""
     planned: list[str] = field(default_factory=list[str])
     spoken: list[ResponseText] = field(default_factory=list[ResponseText])
+
+    @property
+    def occasion(self) -> Occasion:
+        """On what occasion it is spoken."""
+        return Occasion.NORMAL if self.say is None else self.say.occasion
+
+    @property
+    def say_id(self) -> SayId | None:
+        """Which `say` it carries out, if any."""
+        return None if self.say is None else self.say.say_id
 
     @property
     def is_generated(self) -> bool:
@@ -65,10 +100,20 @@ class Response:
         return self.status is not None
 
     @property
+    def was_silent(self) -> bool:
+        """Whether it is over, and nothing of it could be heard."""
+        return self.is_silent and self.is_generated and self.sent == self.generated
+
+    @property
     def has_failed(self) -> bool:
         """Whether it came to nothing: it failed, or its words were made and never any sound."""
         is_mute = self.is_generated and self.generated == 0 and bool(self.text)
-        return self.status is ResponseStatus.FAILED or is_mute
+        return self.status is ResponseStatus.FAILED or is_mute or self.was_silent
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it was told where its words sound."""
+        return any(part.end is not None for part in self.spoken)
 
     @property
     def text(self) -> str:
@@ -136,6 +181,22 @@ class Playback:
         del self._alive[response.id]
         self._alive[response.id] = response
 
+    def dry(self, now: float) -> list[Response]:
+        """Those that are stuck in their middle: more is to come, and all there was has sounded."""
+        if self.sounding_until > now:
+            return []
+        return [
+            one
+            for one in self._alive.values()
+            if one.sent and one.sent == one.generated and not one.is_generated
+        ]
+
+    def yields(self, response: Response) -> None:
+        """What comes of it from now on is heard behind the others."""
+        response.over = response.sent
+        del self._alive[response.id]
+        self._alive[response.id] = response
+
     def refuse(self, response_id: ResponseId) -> None:
         """A response that nobody wants: whatever comes for it is late."""
         self._late.append(response_id)
@@ -153,8 +214,8 @@ class Playback:
         for later in reversed(self._alive.values()):
             if later is response:
                 break
-            ahead -= later.sent
-        return response.sent - min(max(ahead, 0), response.sent)
+            ahead -= later.sent - later.over
+        return response.sent - min(max(ahead, 0), response.sent - response.over)
 
     def end_of(self, response: Response) -> float | None:
         """When its last sample will have sounded; `None` while that is not known."""
@@ -164,12 +225,12 @@ class Playback:
         for other in reversed(self._alive.values()):
             if other is response:
                 break
-            later += other.sent
+            later += other.sent - other.over
         return self.sounding_until - later / self.rate
 
     def settle(self, response: Response, outcome: ResponseOutcome, now: float) -> Settled:
         """Close its account."""
-        heard = self.heard(response, now)
+        heard = 0 if response.is_silent else self.heard(response, now)
         is_whole = outcome is ResponseOutcome.HEARD
         text = response.text if is_whole else heard_text(response, heard)
         if is_whole and text and response.generated:
@@ -177,6 +238,35 @@ class Playback:
         del self._alive[response.id]
         self._late.append(response.id)
         return Settled(response=response, outcome=outcome, heard=heard, heard_text=text)
+
+    @property
+    def sounding(self) -> Response | None:
+        """The response that sounds: the oldest of which anything was sent."""
+        return next((one for one in self._alive.values() if one.sent), None)
+
+    def hold(self, now: float) -> int:
+        """The line falls silent now, and what was not heard is taken back.
+
+        Gives how many of the samples that were sent are to be sent again: what was ahead, and
+        what was heard already of the word that was cut.
+        """
+        back = 0
+        longest = LONGEST_REWIND_SECONDS * self.rate
+        for response in self._alive.values():
+            before, heard = response.sent, self.heard(response, now)
+            response.rewind = heard - word_start(response, heard, longest)
+            back += before - heard + response.rewind
+            response.held = heard
+        for response in self._alive.values():
+            response.sent = response.held
+        self.sounding_until = min(self.sounding_until, now)
+        return back
+
+    def resume(self) -> None:
+        """What was taken back is being sent again."""
+        for response in self._alive.values():
+            response.sent -= response.rewind
+            response.rewind = 0
 
     def cleared(self, now: float) -> None:
         """The line was told to fall silent."""
@@ -197,6 +287,18 @@ def heard_text(response: Response, heard: int) -> str:
     if not response.planned:
         return _by_times(response, heard)
     return _prefix(response.text, timed, heard)
+
+
+def word_start(response: Response, heard: int, longest: int) -> int:
+    """Where the word began that was cut at `heard`; `heard` itself where that is not known.
+
+    The same for a word of which more than `longest` samples were heard.
+    """
+    for part in response.spoken:
+        if part.start is not None and part.end is not None and part.start < heard < part.end:
+            is_word = len(part.delta.split()) <= 1 and heard - part.start <= longest
+            return part.start if is_word else heard
+    return heard
 
 
 def _whole(response: Response) -> int:

@@ -13,7 +13,7 @@ from beluga_voice.engine.history import History
 from beluga_voice.engine.link import ConnectionInput, ReconnectSettings, connection
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.responses import Responses
-from beluga_voice.engine.tools import Tools
+from beluga_voice.engine.tools import Tools, withdrawn
 from beluga_voice.engine.turns import Floor
 from beluga_voice.errors import BelugaError, ErrorCode, ProviderError
 from beluga_voice.events import (
@@ -40,6 +40,10 @@ _STATES = {
 }
 
 
+LASTED_SECONDS = 10.0
+"""A link that was open for so long was of use: its loss is a new one."""
+
+
 class Supervision:
     """The life of a session: its links one after another, and its state in one word."""
 
@@ -61,6 +65,7 @@ class Supervision:
         self._reconnect = reconnect
         self._machine = connection()
         self._attempt = 0
+        self._opened_at = 0.0
         self._was_up = False
         self.state = SessionState.CONNECTING
         """What the session is doing."""
@@ -77,6 +82,7 @@ class Supervision:
     def opened(self, exchange: Exchange, now: float) -> None:
         """There is a link."""
         self._machine.take(ConnectionInput.READY)
+        self._opened_at = now
         self._outlet.is_up, self._outlet.is_connecting = True, False
         if self._was_up:
             self._outlet.emit(Reconnected(attempt=self._attempt))
@@ -108,6 +114,11 @@ class Supervision:
     def closed(self, event: LinkClosed, exchange: Exchange, now: float) -> None:
         """The link is gone: what was being made over it has failed."""
         reason = event.reason or "the connection ended"
+        self._outlet.is_up = False
+        self._responses.changed_link()
+        if now - self._opened_at >= LASTED_SECONDS:
+            self.useful()
+        exchange.lose_link()
         for response_id in self._responses.unfinished():
             failed = ResponseStatus.FAILED
             exchange.response_done(
@@ -126,7 +137,7 @@ class Supervision:
 
     def end(self, reason: EndReason, message: str, now: float) -> None:
         """The session ends; what sounds is cut, and counts as far as it was heard."""
-        if self._responses.cut(now) is None:
+        if self._responses.cut(now)[0] is None:
             self._outlet.do(Silence())
         self._machine.take(ConnectionInput.CLOSE)
         self.is_over = True
@@ -171,6 +182,8 @@ class Supervision:
             self._outlet.emit(StateChanged(previous=previous, state=state))
 
     def _stop_tools(self) -> None:
+        self._tools.work.clear()
         for call_id in self._tools.running:
             self._tools.withdraw(call_id)
             self._outlet.do(StopTool(call_id=call_id))
+            self._history.answer_tool(withdrawn(call_id))

@@ -1,4 +1,4 @@
-"""Which tools run.
+"""Which tools run, and what other work is done out of sight.
 
 How it works. A call is `RUNNING` from the moment it was asked for, until it is `ANSWERED`, or
 `WITHDRAWN` by the model. A result that comes after that is dropped. Every call that was not
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import auto
 
 from beluga_voice.engine.table import Label, Machine
-from beluga_voice.events import ToolCallId
+from beluga_voice.events import ToolCallId, ToolResult, WorkId
 
 
 class Call(Label):
@@ -45,10 +45,17 @@ class Running:
 class Tools:
     """The calls that run."""
 
-    __slots__ = ("_running",)
+    __slots__ = ("_running", "work")
 
     def __init__(self) -> None:
         self._running: dict[ToolCallId, Running] = {}
+        self.work: set[WorkId] = set()
+        """What the provider does out of sight for an answer."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a tool or other work runs, so that silence has a reason."""
+        return bool(self._running or self.work)
 
     @property
     def running(self) -> tuple[ToolCallId, ...]:
@@ -75,3 +82,8 @@ class Tools:
         if running is not None:
             running.machine.take(given)
         return running
+
+
+def withdrawn(call_id: ToolCallId) -> ToolResult:
+    """What the history holds for a call whose result nobody wants: no call stands without one."""
+    return ToolResult(call_id=call_id, output="withdrawn", is_error=True)

@@ -20,13 +20,23 @@ from beluga_voice.engine.table import Label, Machine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnSettings:
-    """When a turn ends, and what interrupts a response. All in milliseconds."""
+    """When a turn ends. Times are milliseconds."""
 
     end_silence_ms: float = 600
-    """From the end of the voice to the end of the turn."""
-    min_interruption_ms: float = 300
-    """Voice shorter than this does not stop a response that sounds."""
-    allow_interruptions: bool = True
+    """From the end of the voice to the end of the turn, where nothing tells how likely it is."""
+    sure_silence_ms: float = 250
+    """The same, when a turn detector is sure that the person is done."""
+    unsure_silence_ms: float = 1800
+    """The same, when it is sure that they are not: in the middle of a number, say."""
+    adapts: bool = True
+    """Whether a person who was cut off is given more time from then on."""
+    prepares: bool = False
+    """Whether an answer is made ready, unheard, while it is not yet sure that the turn is over.
+    Tools of the session wait until it is; what an agent does by itself does not."""
+    keys_pause_ms: float = 2000
+    """Telephone keys that follow one another within this time are one input."""
+    keys_end: str = "#"
+    """Keys that end an input at once; empty for none."""
     stalled_input_ms: float = 2000
     """If the line brings no sound for so long while the person speaks, the voice has stopped."""
 
@@ -61,6 +71,10 @@ class Turn(Label):
     """The voice in an overlap is an interruption."""
     GONE = auto()
     """The response was stopped from outside, without the person taking the floor."""
+    OWED = auto()
+    """What sounded is over, and an answer that has no sound yet is still owed."""
+    RESUMED = auto()
+    """What was taken for an interruption was none: the agent goes on."""
 
 
 TABLE: dict[tuple[Floor, Turn], Floor] = {
@@ -87,17 +101,21 @@ TABLE: dict[tuple[Floor, Turn], Floor] = {
     (Floor.WAITING, Turn.SOUND): Floor.AGENT,
     (Floor.WAITING, Turn.SPENT): Floor.QUIET,
     (Floor.WAITING, Turn.GONE): Floor.QUIET,
+    (Floor.WAITING, Turn.RESUMED): Floor.AGENT,
+    (Floor.USER, Turn.RESUMED): Floor.OVERLAP,
     (Floor.AGENT, Turn.VOICE): Floor.OVERLAP,
     (Floor.AGENT, Turn.ASKED): Floor.AGENT,
     (Floor.AGENT, Turn.SOUND): Floor.AGENT,
     (Floor.AGENT, Turn.SPENT): Floor.QUIET,
     (Floor.AGENT, Turn.GONE): Floor.QUIET,
+    (Floor.AGENT, Turn.OWED): Floor.WAITING,
     (Floor.OVERLAP, Turn.HUSH): Floor.AGENT,
     (Floor.OVERLAP, Turn.TAKEN): Floor.USER,
     (Floor.OVERLAP, Turn.ASKED): Floor.OVERLAP,
     (Floor.OVERLAP, Turn.SOUND): Floor.OVERLAP,
     (Floor.OVERLAP, Turn.SPENT): Floor.USER,
     (Floor.OVERLAP, Turn.GONE): Floor.USER,
+    (Floor.OVERLAP, Turn.OWED): Floor.USER,
 }
 
 

@@ -7,6 +7,9 @@ Metrics, with labels of few values (never a session, a person or a word):
     beluga.voice.turn.endpointing, .transcription, .thinking, .synthesis, .delivery    likewise
     beluga.voice.responses                  responses            provider, outcome
     beluga.voice.interruptions              barge-ins            provider
+    beluga.voice.interruptions.false        voices that only made the agent pause    provider
+    beluga.voice.dead_air                   rungs of the ladder climbed              provider, rung
+    beluga.voice.switches                   other services that took over            provider
     beluga.voice.errors                     errors               provider, code
 
 Traces: a span for the session, from its first event to its last, and in it one for each turn, from
@@ -21,9 +24,12 @@ from collections.abc import Callable
 from beluga_voice.errors import ErrorCode, MissingExtra
 from beluga_voice.events import (
     AgentResponseEnded,
+    AgentResponseResumed,
     BargedIn,
+    DeadAir,
     ErrorOccurred,
     ResponseId,
+    ServiceSwitched,
     SessionEnded,
     SessionEvent,
     SessionStarted,
@@ -76,6 +82,19 @@ class OpenTelemetryObserver:
         self._interruptions = meter.create_counter(
             "beluga.voice.interruptions", unit="{interruption}", description="Barge-ins."
         )
+        self._false_interruptions = meter.create_counter(
+            "beluga.voice.interruptions.false",
+            unit="{interruption}",
+            description="Voices that only made the agent pause.",
+        )
+        self._dead_air = meter.create_counter(
+            "beluga.voice.dead_air",
+            unit="{rung}",
+            description="What was done for people who waited in silence.",
+        )
+        self._switches = meter.create_counter(
+            "beluga.voice.switches", unit="{switch}", description="Other services that took over."
+        )
         self._errors = meter.create_counter(
             "beluga.voice.errors", unit="{error}", description="Errors, by their code."
         )
@@ -99,6 +118,12 @@ class OpenTelemetryObserver:
                 self._end_response(event, now_ns)
             case BargedIn():
                 self._interruptions.add(1, {"provider": self._provider})
+            case AgentResponseResumed():
+                self._false_interruptions.add(1, {"provider": self._provider})
+            case DeadAir():
+                self._dead_air.add(1, {"provider": self._provider, "rung": event.rung.value})
+            case ServiceSwitched():
+                self._switches.add(1, {"provider": self._provider})
             case ErrorOccurred():
                 self._fail(event, now_ns)
             case SessionEnded():

@@ -1,8 +1,9 @@
 """What hears the person: sound in, and out comes when a voice starts and stops.
 
-How it works. The line's sound goes through a noise reducer where there is one, and in frames of the
-detector's own size to the voice detector, resampled to its rate if need be. A short stretch of the
-past is kept, so that an utterance is not missing its first syllable when the voice is noticed.
+How it works. The line's sound goes through processors, a noise reducer say, one after another, and
+in frames of the detector's own size to the voice detector, resampled to its rate if need be. A
+short stretch of the past is kept, so that an utterance is not missing its first syllable when the
+voice is noticed.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ from beluga_voice.audio.formats import to_samples
 from beluga_voice.audio.framing import Framer
 from beluga_voice.engine.voice import VoiceSegmenter, VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.errors import ConfigurationError
-from beluga_voice.interfaces import NoiseReducer, VoiceActivityDetector
+from beluga_voice.interfaces import AudioProcessor, VoiceActivityDetector
 
 
 class Ears:
@@ -24,20 +25,22 @@ class Ears:
         rate: int,
         detector: VoiceActivityDetector | None,
         settings: VoiceSettings,
-        reducer: NoiseReducer | None = None,
+        processors: Sequence[AudioProcessor] = (),
     ) -> None:
         self._detector = detector
-        self._reducer = reducer
-        self.reduces = reducer is not None
-        """Whether `reduce` does anything."""
+        self._processors = [(one, Framer(one.frame_samples * 2)) for one in processors]
+        self.processes = bool(processors)
+        """Whether `process` does anything."""
         self._past: deque[bytes] = deque()
         self._past_samples = 0
         self._keep = to_samples(settings.preroll_ms + settings.start_ms, rate)
-        if reducer is not None and reducer.rate != rate:
-            message = f"the noise reducer works at {reducer.rate} Hz, and the line at {rate} Hz"
-            raise ConfigurationError(message, op="noise")
-        if reducer is not None:
-            self._clean = Framer(reducer.frame_samples * 2)
+        for one in processors:
+            if one.rate != rate:
+                message = (
+                    f"the audio processor {type(one).__name__} works at {one.rate} Hz, "
+                    f"and the line at {rate} Hz"
+                )
+                raise ConfigurationError(message, op="ears")
         if detector is not None:
             self._frame_bytes = detector.frame_samples * 2
             self._frames = Framer(self._frame_bytes)
@@ -48,12 +51,11 @@ class Ears:
 
                 self._resampler = Resampler(rate, detector.rate)
 
-    def reduce(self, pcm: bytes) -> bytes:
-        """Take noise away; gives whole frames only, so it may give less or more than it got."""
-        reducer = self._reducer
-        if reducer is None:
-            return pcm
-        return b"".join([reducer.process(frame) for frame in self._clean.feed(pcm)])
+    def process(self, pcm: bytes) -> bytes:
+        """Let the processors change it; they give whole frames, so less or more than they got."""
+        for processor, frames in self._processors:
+            pcm = b"".join([processor.process(frame) for frame in frames.feed(pcm)])
+        return pcm
 
     def hear(self, pcm: bytes) -> Sequence[VoiceStarted | VoiceStopped]:
         """What became known through this sound."""

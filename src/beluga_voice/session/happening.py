@@ -1,5 +1,7 @@
 """An event, and when it happened."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from beluga_voice.events import SessionEvent
@@ -14,3 +16,16 @@ class Happening(Struct, frozen=True, kw_only=True):
     event: SessionEvent
     at: float
     sequence: int
+
+
+class Callback[E: SessionEvent]:
+    """An observer that hands the events of one kind to a function."""
+
+    def __init__(self, kind: type[E], function: Callable[[E], object]) -> None:
+        self._kind = kind
+        self._function = function
+
+    def observe(self, event: SessionEvent, /, *, at: float) -> None:
+        """Hand it over, if it is of that kind."""
+        if isinstance(event, self._kind):
+            self._function(event)

@@ -58,3 +58,25 @@ def decode(line: str | bytes) -> Happening:
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
         raise Misuse(f"this is not a session event: {error}", op="jsonform") from error
     return Happening(event=event, at=at, sequence=sequence)
+
+
+def schema() -> dict[str, Any]:
+    """A JSON Schema of the form, draft 2020-12: one of the events, by its `type`."""
+    _, defined = msgspec.json.schema_components(_KINDS, ref_template="#/$defs/{name}")
+    head: dict[str, Any] = {
+        "v": {"const": VERSION},
+        "n": {"type": "integer", "minimum": 0},
+        "at_ms": {"type": "number"},
+    }
+    for name, kind in TYPES.items():
+        form = defined[kind.__name__]
+        if "pcm" in form["properties"]:
+            form["required"] = [field for field in form["required"] if field != "pcm"]
+        form["properties"] = {**head, "type": {"const": name}, **form["properties"]}
+        form["required"] = [*head, "type", *form.get("required", ())]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A session event of beluga-voice",
+        "oneOf": [{"$ref": f"#/$defs/{kind.__name__}"} for kind in _KINDS],
+        "$defs": defined,
+    }

@@ -7,6 +7,7 @@ the limits say. Of several things to save, only the newest is.
 import asyncio
 import logging
 
+from beluga_voice.errors import BelugaError
 from beluga_voice.events import HistoryItem
 from beluga_voice.interfaces import MemoryStore
 
@@ -75,5 +76,6 @@ class Keeper:
 
 
 def _log_failure(what: str, error: Exception) -> None:
-    # Neither the key nor the message of the error: both may tell who the person is.
-    log.error("%s the memory of a call failed: %s", what, type(error).__name__)
+    # Neither the key nor the message of a foreign error: both may tell who the person is.
+    told = str(error) if isinstance(error, BelugaError) else type(error).__name__
+    log.error("%s the memory of a call failed: %s", what, told)

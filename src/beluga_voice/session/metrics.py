@@ -1,15 +1,21 @@
 """What one session counted."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from beluga_voice.events import (
     AgentResponseEnded,
+    AgentResponseResumed,
     BargedIn,
+    DeadAir,
     ErrorOccurred,
     FunctionAnswered,
     Reconnected,
     ResponseOutcome,
+    Rung,
+    ServiceRenewed,
+    ServiceSwitched,
     SessionEvent,
     Transcription,
     TurnMeasured,
@@ -21,10 +27,14 @@ KEPT = 1000
 COUNTED = frozenset(
     (
         AgentResponseEnded,
+        AgentResponseResumed,
         BargedIn,
+        DeadAir,
         ErrorOccurred,
         FunctionAnswered,
         Reconnected,
+        ServiceRenewed,
+        ServiceSwitched,
         Transcription,
         TurnMeasured,
     )
@@ -39,10 +49,30 @@ class SessionMetrics:
     utterances: int
     responses: int
     interruptions: int
+    """Those that turned out to be none are not among them."""
+    false_interruptions: int
+    """Voices for which the agent paused, and went on."""
+    paused_ms: float
+    """How long the line was silent for those."""
     failed_responses: int
     tool_calls: int
     errors: int
     reconnections: int
+    renewals: int
+    """Connections that were replaced before they ended."""
+    switches: int
+    """How often another service took over."""
+    nudges: int
+    """How often a silent service was asked again."""
+    swaps: int
+    """How often one was given up for it."""
+    sounds: int
+    """How often the person heard a tone, or words, in place of an answer."""
+    longest_wait_ms: float
+    """The longest that an answer was waited for: from the end of speech to its first sound, or as
+    long as nobody had answered."""
+    barge_in_p50_ms: float | None
+    """From the first sound of an interruption to the silence of the line."""
     heard_ms: float
     """Agent speech that was heard."""
     unheard_ms: float
@@ -61,6 +91,13 @@ class Meter:
         self._utterances = 0
         self._responses = 0
         self._interruptions = 0
+        self._false = 0
+        self._paused_ms = 0.0
+        self._barge_ins: deque[float] = deque(maxlen=KEPT)
+        self._renewals = 0
+        self._switches = 0
+        self._rungs = dict.fromkeys(Rung, 0)
+        self._longest_wait_ms = 0.0
         self._failed = 0
         self._tool_calls = 0
         self._errors = 0
@@ -81,8 +118,23 @@ class Meter:
                 self._unheard_ms += event.generated_ms - event.heard_ms
             case BargedIn():
                 self._interruptions += 1
+                self._barge_ins.append(event.decision_ms)
+            case AgentResponseResumed():
+                self._interruptions -= 1
+                if self._barge_ins:
+                    self._barge_ins.pop()
+                self._false += 1
+                self._paused_ms += event.paused_ms
+            case DeadAir():
+                self._rungs[event.rung] += 1
+                self._longest_wait_ms = max(self._longest_wait_ms, event.waited_ms)
+            case ServiceRenewed():
+                self._renewals += 1
+            case ServiceSwitched():
+                self._switches += 1
             case TurnMeasured():
                 self._latencies.append(event.total_ms)
+                self._longest_wait_ms = max(self._longest_wait_ms, event.total_ms)
             case FunctionAnswered():
                 self._tool_calls += 1
             case ErrorOccurred():
@@ -98,6 +150,15 @@ class Meter:
             utterances=self._utterances,
             responses=self._responses,
             interruptions=self._interruptions,
+            false_interruptions=self._false,
+            paused_ms=round(self._paused_ms, 3),
+            renewals=self._renewals,
+            switches=self._switches,
+            nudges=self._rungs[Rung.NUDGE],
+            swaps=self._rungs[Rung.SWAP],
+            sounds=self._rungs[Rung.SOUND],
+            longest_wait_ms=round(self._longest_wait_ms, 3),
+            barge_in_p50_ms=_percentile(self._barge_ins, 50),
             failed_responses=self._failed,
             tool_calls=self._tool_calls,
             errors=self._errors,
@@ -105,12 +166,13 @@ class Meter:
             heard_ms=round(self._heard_ms, 3),
             unheard_ms=round(self._unheard_ms, 3),
             lost_input_ms=round(self.lost_input_ms, 3),
-            latency_p50_ms=self._percentile(50),
-            latency_p95_ms=self._percentile(95),
+            latency_p50_ms=_percentile(self._latencies, 50),
+            latency_p95_ms=_percentile(self._latencies, 95),
         )
 
-    def _percentile(self, percent: int) -> float | None:
-        if not self._latencies:
-            return None
-        ordered = sorted(self._latencies)
-        return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]
+
+def _percentile(values: Iterable[float], percent: int) -> float | None:
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)]

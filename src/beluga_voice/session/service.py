@@ -105,6 +105,17 @@ class Service:
         if held is not None:
             held.release()
 
+    def drop(self, reason: str, *, is_useless: bool = False) -> None:
+        """Give the present link up as if it were lost.
+
+        If it was of no use, a provider that has others to connect to is told so.
+        """
+        if self._present is not None:
+            give_up = getattr(self._present.link, "give_up", None)
+            if is_useless and give_up is not None:
+                give_up()
+            self._hear_from(self._present, LinkClosed(is_clean=True, reason=reason))
+
     def shut(self) -> None:
         """Let everything go, also what is being opened."""
         self._is_over = True

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -22,34 +22,43 @@ from beluga_voice.engine.effects import (
     Adopt,
     Connect,
     Discard,
+    Drop,
     Effect,
     End,
     Finish,
     Forget,
     Forward,
+    Pause,
     Replay,
+    Resume,
     RunTool,
+    SayAgain,
     Send,
     Silence,
     Standby,
     StopTool,
+    Summarise,
+    Swap,
     Tone,
+    Yield,
 )
 from beluga_voice.engine.engine import Engine, EngineSettings
 from beluga_voice.engine.happened import (
+    CancelSay,
     Close,
     Happened,
-    ToolFinished,
+    Leave,
+    Summarised,
+    TurnGuessed,
 )
 from beluga_voice.engine.turns import Floor
-from beluga_voice.engine.voice import VoiceSettings
+from beluga_voice.engine.voice import VoiceSettings, VoiceStarted, VoiceStopped
 from beluga_voice.errors import (
     AlreadyClosed,
     BelugaError,
     ConfigurationError,
     ErrorCode,
     Misuse,
-    ToolFailed,
     Unsupported,
     WrongFormat,
     where,
@@ -57,15 +66,19 @@ from beluga_voice.errors import (
 from beluga_voice.events import (
     AgentResponseAudio,
     AgentResponseEnded,
+    AgentResponseStarted,
     CallClosed,
     CallerAudio,
     CallerInterrupt,
     CallerText,
     CallEvent,
+    DeadAir,
     EndReason,
     ErrorOccurred,
     HistoryItem,
+    InputTranscript,
     KeyPressed,
+    Occasion,
     ResponseAudio,
     ResponseId,
     ResumptionChanged,
@@ -80,11 +93,11 @@ from beluga_voice.events import (
     Update,
 )
 from beluga_voice.interfaces import (
+    AudioProcessor,
     Faithfulness,
     Line,
     LineOptions,
     MemoryStore,
-    NoiseReducer,
     Observer,
     S2sLink,
     S2sOptions,
@@ -95,18 +108,24 @@ from beluga_voice.interfaces import (
     VoiceActivityDetector,
 )
 from beluga_voice.session.ears import Ears
-from beluga_voice.session.happening import Happening
+from beluga_voice.session.guessing import AnyTurnDetector, Guessing
+from beluga_voice.session.happening import Callback, Happening
 from beluga_voice.session.keeper import Keeper
 from beluga_voice.session.line import GuardedLine, NoLine
 from beluga_voice.session.metrics import COUNTED, Meter, SessionMetrics
+from beluga_voice.session.saying import Handles, Saying
 from beluga_voice.session.service import Service
 from beluga_voice.session.speaker import MAX_WAITING_SECONDS, Speaker
-from beluga_voice.session.tools import run_tool, tools_of
-from beluga_voice.support import owner_of, refuse_unsupported
+from beluga_voice.session.toolbox import Toolbox
+from beluga_voice.support import owner_of, refuse_unsupported, turn_silence_ms
 from beluga_voice.transports.feed import Feed
 
 log = logging.getLogger(__name__)
 
+type Summariser = Callable[[Sequence[HistoryItem]], Awaitable[str]]
+"""Says in short what was said; what it gives the agent knows as a note of the system."""
+
+SUMMARY_SECONDS = 30.0
 EVENTS = frozenset(get_args(SessionEvent.__value__))
 KEPT_INPUT_SECONDS = 30.0
 """Speech of the person that is kept until its words are known, for a service that comes after."""
@@ -128,6 +147,11 @@ class Session:
     What is already kept there when the session is entered takes the place of `options.history`. A
     memory that fails or hangs is logged; it delays the beginning by at most two seconds, and the
     end likewise.
+
+    `ready_words` makes sound (mono 16-bit PCM at the given rate) that is heard, in place of a tone,
+    when nobody answers; it is asked for it once somebody waits in silence. `summarise` is given the
+    older half of a history that grows too long (`EngineSettings.history_limit`), and what it says
+    takes its place.
     """
 
     def __init__(
@@ -137,7 +161,8 @@ class Session:
         line: Line | None = None,
         options: S2sOptions | None = None,
         detector: VoiceActivityDetector | None = None,
-        reducer: NoiseReducer | None = None,
+        processors: Sequence[AudioProcessor] = (),
+        turns: Sequence[AnyTurnDetector] = (),
         voice: VoiceSettings | None = None,
         settings: EngineSettings | None = None,
         tools: Sequence[Tool | ToolFunction] = (),
@@ -145,6 +170,8 @@ class Session:
         greeting: str = "",
         memory: MemoryStore | None = None,
         memory_key: str | None = None,
+        ready_words: Callable[[int], Awaitable[bytes]] | None = None,
+        summarise: Summariser | None = None,
         session_id: str | None = None,
     ) -> None:
         if (memory is None) != (memory_key is None):
@@ -152,9 +179,10 @@ class Session:
         self.id = SessionId(session_id or uuid.uuid4().hex)
         self._provider = provider
         self._line = line or NoLine(LineOptions())
-        self._tools = tools_of(tools)
+        self._toolbox = Toolbox(tools, self._step)
         self._observers = list(observers)
         self._greeting = greeting
+        self._ready_words = ready_words
         options = options or S2sOptions()
         capabilities = provider.capabilities
         owner = owner_of(options, capabilities)
@@ -163,30 +191,37 @@ class Session:
                 f"{provider.name} leaves turns to us: give the session a voice detector",
                 op="session",
             )
-        if greeting and capabilities.say is Faithfulness.NONE:
-            raise Unsupported(f"{provider.name} cannot speak a greeting", op="session")
+        settings = settings or EngineSettings()
+        self._summariser = summarise
+        if summarise is not None:
+            settings = replace(settings, summarises=True)
+        given = greeting or settings.patience.prompts or settings.patience.goodbye
+        if given and capabilities.say is Faithfulness.NONE:
+            message = f"{provider.name} cannot speak a greeting, a prompt or a goodbye"
+            raise Unsupported(message, op="session")
         rates = self._line.options
         source = _choose(capabilities.input_formats, rates.input_rate, options.input_format)
         target = _choose(capabilities.output_formats, rates.output_rate, options.output_format)
         self._options = replace(
             options,
             turn_owner=owner,
-            tools=tuple(one.spec for one in self._tools.values()),
+            tools=self._toolbox.specs,
             input_format=source,
             output_format=target,
         )
         refuse_unsupported(self._options, capabilities, provider.name)
         is_ours = owner is TurnOwner.FRAMEWORK
-        # A service that finds the turns may leave it to us to hear the person speak.
-        has_ears = is_ours or not capabilities.has_speech_events
         self._is_continuous = capabilities.needs_continuous_input or not is_ours
         self._output_rate = target.rate
         self._ears = Ears(
             rate=rates.input_rate,
-            detector=detector if has_ears else None,
+            detector=detector,
             settings=voice or VoiceSettings(),
-            reducer=reducer,
+            processors=processors,
         )
+        self._guessing: Guessing | None = None
+        if turns and is_ours:
+            self._guessing = Guessing(turns, rate=rates.input_rate, tell=self._guessed)
         self._make_converters(source, target)
         # Made again with what is remembered, when the session is entered.
         self._make_engine = partial(
@@ -198,7 +233,8 @@ class Session:
             input_rate=rates.input_rate,
             output_rate=target.rate,
             line_rate=rates.output_rate,
-            settings=settings or EngineSettings(),
+            settings=settings,
+            turn_silence_ms=turn_silence_ms(self._options, capabilities),
         )
         self._engine = self._make_engine(history=options.history)
         self._keeper: Keeper | None = None
@@ -224,7 +260,9 @@ class Session:
         self._crash: Exception | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._running_tools: dict[ToolCallId, asyncio.Task[None]] = {}
+        self._handles = Handles()
+        self._chores: list[asyncio.Task[None]] = []
+        """What is done beside the conversation, and not finished at its end."""
         self._group: asyncio.TaskGroup | None = None
 
     # ── life ────────────────────────────────────────────────────────────────────────────────
@@ -268,7 +306,7 @@ class Session:
             await self._leave(error)
             raise
         if self._greeting:
-            self.say(self._greeting)
+            self.say(self._greeting, occasion=Occasion.GREETING)
         return self
 
     async def __aexit__(
@@ -335,8 +373,8 @@ class Session:
                 f"{len(pcm)} bytes end inside a 16-bit sample; send whole samples", op="session"
             )
         ears = self._ears
-        if ears.reduces:
-            pcm = ears.reduce(pcm)
+        if ears.processes and not (pcm := ears.process(pcm)):
+            return
         engine.heard_line(self._loop.time())
         if self._is_continuous:
             self._give(pcm)
@@ -347,11 +385,27 @@ class Session:
         else:
             ears.remember(pcm)
         for change in ears.hear(pcm):
+            if self._guessing is not None:
+                self._guess_at(change)
             self._step(change)
         if ears.hears_voice and engine.floor is Floor.OVERLAP:
             self._guarded(self._judge)
-        elif not self._is_ours and engine.floor in (Floor.QUIET, Floor.AGENT):
+        elif (
+            not self._is_ours
+            and engine.floor in (Floor.QUIET, Floor.AGENT)
+            and not engine.is_watching
+        ):
             self._forget_all_but(self._before_voice)
+
+    def _guess_at(self, change: VoiceStarted | VoiceStopped) -> None:
+        assert self._guessing is not None
+        if isinstance(change, VoiceStarted):
+            self._guessing.begin()
+        else:
+            self._guessing.paused(self._kept)
+
+    def _guessed(self, probability: float) -> None:
+        self._step(TurnGuessed(probability=probability))
 
     def send_text(self, text: str) -> None:
         """Take words the person typed; the agent answers in speech.
@@ -370,12 +424,51 @@ class Session:
 
     # ── what the application wants ──────────────────────────────────────────────────────────
 
-    def say(self, text: str) -> None:
-        """Let the agent say these words now; raises `Unsupported` where the provider cannot."""
+    def say(self, text: str, *, occasion: Occasion = Occasion.NORMAL) -> Saying:
+        """Let the agent say these words now, or once the person's turn is over.
+
+        The `occasion` says what may interrupt them: `Occasion.NOTICE` nothing, as it comes. The
+        handle tells what became of them, and takes them back. Raises `Unsupported` where the
+        provider cannot speak given words.
+        """
         self._open()
         if self._provider.capabilities.say is Faithfulness.NONE:
             raise Unsupported(f"{self._provider.name} cannot speak given words", op="say")
-        self._step(Say(text=text))
+        if not text.strip():
+            raise Misuse("there is nothing to say in that text", op="say")
+        saying = self._handles.make(text, self._unsay)
+        self._step(Say(text=text, occasion=occasion, say_id=saying.id))
+        return saying
+
+    def _unsay(self, saying: Saying) -> None:
+        self._step(CancelSay(say_id=saying.id))
+        if saying.response_id is None:
+            self._handles.drop(saying)
+
+    def answer_tool(self, call_id: ToolCallId, output: str, *, is_error: bool = False) -> None:
+        """Give the result of a tool that has no function, which `FunctionCalled` told of.
+
+        Raises `Misuse` if no such call waits: it was answered, withdrawn or took too long.
+        """
+        self._open()
+        self._toolbox.answer(call_id, output, is_error=is_error)
+
+    async def leave(self, goodbye: str = "", *, reason: EndReason = "closed") -> None:
+        """End the session once what is being said, and the goodbye, were heard.
+
+        Nothing that is said over a goodbye clips it. It is over when this returns, though not yet
+        left. Raises `Unsupported` for a goodbye that the provider cannot speak.
+        """
+        self._open()
+        if goodbye and self._provider.capabilities.say is Faithfulness.NONE:
+            raise Unsupported(f"{self._provider.name} cannot speak a goodbye", op="leave")
+        self._step(Leave(goodbye=goodbye, reason=reason))
+        await self._over.wait()
+
+    def reconnect(self) -> None:
+        """Give the present connection to the service up, and make another."""
+        self._open()
+        self._service.drop("a new connection was asked for")
 
     def update(
         self,
@@ -396,8 +489,8 @@ class Session:
                 raise Unsupported(f"{self._provider.name} keeps its {name} in a call", op="update")
         specs: tuple[ToolSpec, ...] | None = None
         if tools is not None:
-            self._tools = tools_of(tools)
-            specs = tuple(one.spec for one in self._tools.values())
+            self._toolbox.replace(tools)
+            specs = self._toolbox.specs
         self._options = replace(
             self._options,
             instructions=self._options.instructions if instructions is None else instructions,
@@ -437,6 +530,19 @@ class Session:
     def watch(self, observer: Observer) -> None:
         """Tell an observer about everything from now on."""
         self._observers.append(observer)
+
+    def on[E: SessionEvent](
+        self, kind: type[E], callback: Callable[[E], object]
+    ) -> Callable[[], None]:
+        """Call `callback` with each event of that kind; gives what ends it.
+
+            session.on(Reconnecting, lambda event: print("attempt", event.attempt))
+
+        It must not wait, and what it raises is logged and ends nothing.
+        """
+        observer = Callback(kind, callback)
+        self._observers.append(observer)
+        return partial(self._observers.remove, observer)
 
     @property
     def provider(self) -> SpeechToSpeech:
@@ -504,6 +610,12 @@ class Session:
         match effect:
             case Finish():
                 self._speaker.finish(effect.response_id)
+            case Yield():
+                self._speaker.move_back(effect.response_id)
+            case Drop():
+                self._speaker.drop(effect.response_id)
+            case SayAgain():
+                self._handles.again(effect.say_id)
             case Send():
                 if self._link is not None:
                     self._link.send(effect.command)
@@ -516,10 +628,18 @@ class Session:
             case Replay():
                 self._replay()
             case RunTool():
-                self._run_tool(effect)
+                assert self._group is not None
+                self._toolbox.run(effect, self._group)
             case StopTool():
-                if (task := self._running_tools.pop(effect.call_id, None)) is not None:
-                    task.cancel()
+                self._toolbox.stop(effect.call_id)
+            case Summarise():
+                self._summarise(effect)
+            case Swap():
+                self._service.drop(effect.reason, is_useless=True)
+            case Pause():
+                self._speaker.pause(effect.samples)
+            case Resume():
+                self._speaker.resume()
             case Tone():
                 self._speaker.tone()
             case Connect():
@@ -576,6 +696,35 @@ class Session:
                 self._perform()
             finally:
                 self._finish(message)
+
+    def _make_words_ready(self) -> None:
+        """Somebody waits in silence: have words made that can be heard in place of a tone."""
+        if self._ready_words is not None and self._group is not None:
+            make, self._ready_words = self._ready_words, None
+            name = f"beluga-voice words for {self.id}"
+            self._chores.append(self._group.create_task(self._make_words(make), name=name))
+
+    async def _make_words(self, make: Callable[[int], Awaitable[bytes]]) -> None:
+        try:
+            self._speaker.ready_words = await make(self._line.options.output_rate)
+        except Exception as error:
+            log.error("words for a silent line could not be made: %s", where(error))
+
+    def _summarise(self, effect: Summarise) -> None:
+        assert self._group is not None
+        name = f"beluga-voice summary {self.id}"
+        self._chores.append(self._group.create_task(self._make_summary(effect), name=name))
+
+    async def _make_summary(self, effect: Summarise) -> None:
+        """Ask the application for a summary; without one, the oldest is forgotten in time."""
+        text = ""
+        try:
+            assert self._summariser is not None
+            async with asyncio.timeout(SUMMARY_SECONDS):
+                text = await self._summariser(effect.items)
+        except Exception as error:
+            log.error("the history could not be summarised: %s", where(error))
+        self._step(Summarised(count=len(effect.items), text=text))
 
     # ── sound of the person ─────────────────────────────────────────────────────────────────
 
@@ -655,6 +804,8 @@ class Session:
         elif type(event) is ResumptionChanged:
             self._options = replace(self._options, resume=event.handle)
         self._step(event)
+        if self._guessing is not None and type(event) is InputTranscript and not event.is_final:
+            self._guessing.read(event.text)
 
     def _play(self, event: ResponseAudio) -> None:
         """Sound of a response: to the speaker, if the response is still wanted."""
@@ -670,37 +821,14 @@ class Session:
             self._engine.broken(f"sent more than {MAX_WAITING_SECONDS} s of sound ahead")
             self._engine.receive(CallerInterrupt(), self._loop.time())
 
-    # ── tools ───────────────────────────────────────────────────────────────────────────────
-
-    def _run_tool(self, effect: RunTool) -> None:
-        assert self._group is not None
-        name = f"beluga-voice tool {effect.name}"
-        task = self._group.create_task(self._tool(effect), name=name)
-        self._running_tools[effect.call_id] = task
-
-    async def _tool(self, effect: RunTool) -> None:
-        one = self._tools.get(effect.name)
-        try:
-            if one is None:
-                raise ToolFailed(f"there is no tool named {effect.name!r}", op="tools")
-            output, is_error = await run_tool(one, effect.arguments), False
-        except ToolFailed as error:
-            output, is_error = error.message, True
-        except asyncio.CancelledError:
-            if (me := asyncio.current_task()) is not None and me.cancelling():
-                raise
-            # Something inside the tool was cancelled, not the tool by us.
-            output, is_error = f"the tool {effect.name!r} was cancelled", True
-        self._running_tools.pop(effect.call_id, None)
-        self._step(ToolFinished(call_id=effect.call_id, output=output, is_error=is_error))
-
     # ── telling others ──────────────────────────────────────────────────────────────────────
 
     def _on_sent(
         self, response_id: ResponseId, pcm: bytes, samples: int, until: float, now: float
     ) -> None:
         """The speaker handed sound to the line."""
-        self._engine.sent(response_id, samples, until, now)
+        is_audible = pcm.count(0) < len(pcm)
+        self._engine.sent(response_id, samples, until, now, is_audible=is_audible)
         if self._listeners or self._observers:
             self._perform()
             self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
@@ -708,6 +836,10 @@ class Session:
     def _publish(self, event: SessionEvent) -> None:
         if type(event) in COUNTED:
             self._meter.count(event)
+        if type(event) in (AgentResponseStarted, AgentResponseEnded):
+            self._handles.note(event)
+        elif type(event) is DeadAir:
+            self._make_words_ready()
         if self._keeper is not None and isinstance(event, AgentResponseEnded):
             self._keeper.save(self._engine.history)
         sequence = self._sequence
@@ -754,6 +886,11 @@ class Session:
             self._timer.cancel()
             self._timer = self._timer_at = None
         self._service.shut()
+        self._handles.close()
+        for chore in self._chores:
+            chore.cancel()
+        if self._guessing is not None:
+            self._guessing.close()
         if self._keeper is not None:
             self._keeper.save(self._engine.history)
             self._keeper.close()

@@ -3,15 +3,17 @@
 How it works. The line plays what it is sent in order. The speaker knows until when the line is
 busy and hands over the next piece when what is ahead of real time falls below the line's lead.
 Time is counted from an anchor in samples, so an hour does not drift; the anchor moves when the
-line ran dry.
+line ran dry. The last seconds of what was handed over are kept, so that after a pause the word that
+was cut can be heard from its beginning.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
 from beluga_voice.audio.playout import Playout
-from beluga_voice.audio.tone import TONE_MS, tone
+from beluga_voice.audio.tone import tone
 from beluga_voice.events import ClearPlayback, PlayAudio, ResponseId
 from beluga_voice.interfaces import Line
 
@@ -20,6 +22,9 @@ LATE_SECONDS = 0.06
 
 MAX_WAITING_SECONDS = 600
 """More unheard sound than this is a fault of the service; what is beyond is dropped."""
+
+KEPT_SECONDS = 3
+"""How much of what was handed over is kept for a pause, beside what the line holds ahead."""
 
 type Sent = Callable[[ResponseId, bytes, int, float, float], None]
 """Told of each piece: whose, what the line got, how many samples of the service's that is,
@@ -51,6 +56,12 @@ class Speaker:
         self._anchor = 0.0
         self._since_anchor = 0
         self._is_dry = True
+        self.ready_words = b""
+        """What is heard in place of a tone: mono 16-bit PCM at the line's rate."""
+        self._is_paused = False
+        self._recent: deque[tuple[ResponseId, bytes]] = deque()
+        self._recent_samples = 0
+        self._kept = round((KEPT_SECONDS + self._lead) * rate)
         self._timer: asyncio.TimerHandle | None = None
         self._converter = None
         if line.options.output_rate != rate:
@@ -68,7 +79,7 @@ class Speaker:
         if self._playout.samples >= MAX_WAITING_SECONDS * self._rate:
             return False
         self._playout.put(response_id, pcm)
-        if self._timer is None:
+        if self._timer is None and not self._is_paused:
             self.speak()
         return True
 
@@ -77,7 +88,7 @@ class Speaker:
         self._playout.finish(response_id)
         if self._playout.first is None:
             self._end_conversion()
-        elif self._timer is None:
+        elif self._timer is None and not self._is_paused:
             self.speak()
 
     def speak(self) -> None:
@@ -102,6 +113,46 @@ class Speaker:
     def silence(self) -> None:
         """Drop what waits, and let the line fall silent."""
         self._playout.clear()
+        self._recent.clear()
+        self._recent_samples = 0
+        self._is_paused = False
+        self._fall_silent()
+
+    def move_back(self, response_id: ResponseId) -> None:
+        """What comes of this response is heard behind the others."""
+        self._playout.move_back(response_id)
+        if self._timer is None and not self._is_paused:
+            self.speak()
+
+    def drop(self, response_id: ResponseId) -> None:
+        """Hand over no more of this response."""
+        self._playout.drop(response_id)
+        if self._timer is None and not self._is_paused:
+            self.speak()
+
+    def pause(self, samples: int) -> None:
+        """Let the line fall silent; so much of what was handed over is to be handed over again."""
+        self._is_paused = True
+        recent = self._recent
+        while samples > 0 and recent:
+            response_id, pcm = recent.pop()
+            length = len(pcm) >> 1
+            self._recent_samples -= length
+            if length > samples:
+                first = (length - samples) * 2
+                recent.append((response_id, pcm[:first]))
+                self._recent_samples += length - samples
+                pcm, length = pcm[first:], samples
+            self._playout.put_back(response_id, pcm)
+            samples -= length
+        self._fall_silent()
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._is_paused = False
+        self.speak()
+
+    def _fall_silent(self) -> None:
         if self._converter is not None:
             self._converter.clear()
         now = self._loop.time()
@@ -112,10 +163,16 @@ class Speaker:
         self.stop()
 
     def tone(self) -> None:
-        """A short tone, unless something sounds."""
+        """A short tone, or the words that were made ready, unless something sounds.
+
+        A response that comes meanwhile is heard behind it.
+        """
         if self._playout.first is None and self.busy_until <= self._loop.time():
-            self._anchor, self._since_anchor = self._loop.time(), TONE_MS * self._rate // 1000
-            self._line.send(PlayAudio(pcm=tone(self._line.options.output_rate)))
+            rate = self._line.options.output_rate
+            pcm = self.ready_words or tone(rate)
+            length = (len(pcm) >> 1) * self._rate // rate
+            self._anchor, self._since_anchor = self._loop.time(), length
+            self._line.send(PlayAudio(pcm=pcm))
 
     def stop(self) -> None:
         """Leave no timer behind."""
@@ -126,6 +183,12 @@ class Speaker:
     def _hand_over(self, response_id: ResponseId, pcm: bytes, now: float) -> None:
         samples = len(pcm) >> 1
         self._since_anchor += samples
+        recent = self._recent
+        recent.append((response_id, pcm))
+        kept = self._recent_samples + samples
+        while kept > self._kept:
+            kept -= len(recent.popleft()[1]) >> 1
+        self._recent_samples = kept
         self._is_dry = not self._playout.samples
         if self._converter is not None:
             pcm = self._converter.feed(pcm)

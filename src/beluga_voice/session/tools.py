@@ -63,6 +63,8 @@ async def run_tool(one: Tool, arguments: str) -> str:
     anything else as JSON.
     """
     name = one.spec.name
+    if one.function is None:
+        raise ToolFailed(f"the tool {name!r} has no function here", op="tools")
     try:
         given = msgspec.json.decode(arguments or "{}", type=_arguments(name, one.function))
     except msgspec.ValidationError as error:

@@ -368,10 +368,15 @@ def test_a_connection_that_breaks_in_mid_response() -> None:
             await on.caller.say("still there")
             await asyncio.sleep(3)
             assert on.caller.heard == "one two three again"
-            (history,) = on.sent("clientContent")
+            history, heard = on.sent("clientContent")
             assert history == {
                 "turns": [{"role": "user", "parts": [{"text": "hello"}]}],
                 "turnComplete": True,
+            }
+            # What still sounded when the new connection was made is told when it is known.
+            assert heard == {
+                "turns": [{"role": "model", "parts": [{"text": "one two three"}]}],
+                "turnComplete": False,
             }
             second = service.connections[1].setup
             assert second is not None

@@ -6,7 +6,6 @@ import pytest
 
 from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.engine.link import ReconnectSettings
-from beluga_voice.engine.turns import TurnSettings
 from beluga_voice.events import (
     AgentResponseEnded,
     AgentResponseStarted,
@@ -425,7 +424,7 @@ def test_the_first_words_of_a_barge_in_are_not_lost():
 
     async def scene():
         brain = scripted(Speaks(LONG), Speaks("all right"))
-        turns = EngineSettings(turns=TurnSettings(min_interruption_ms=300))
+        turns = EngineSettings()  # as it comes: 300 ms of voice are wanted
         async with stage(brain, options=OURS, engine=turns, pace=Pace(word_ms=150)) as on:
             await on.caller.say("hello")
             await asyncio.sleep(1.5)

@@ -1,8 +1,6 @@
 """Our agent decides the words, whichever way the service leaves them to us."""
 
 import asyncio
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import pytest
 
@@ -14,26 +12,24 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     BargedIn,
+    DeadAir,
     DelegationId,
     DelegationRequested,
     ErrorOccurred,
     FunctionAnswered,
-    InputTranscript,
     LinkReady,
     Message,
     Reconnecting,
-    ResponseAudio,
     ResponseDone,
     ResponseId,
     ResponseOutcome,
     ResponseStarted,
     ResponseStatus,
-    ResponseText,
     Role,
+    Rung,
     SessionState,
     ToolCalled,
     ToolCallId,
-    UtteranceId,
 )
 from beluga_voice.interfaces import AgentTurn, Capabilities, TurnOwner
 from beluga_voice.providers.s2s.elevenlabs import ElevenLabsAgents
@@ -43,119 +39,12 @@ from beluga_voice.providers.s2s.nova_sonic import NovaSonic
 from beluga_voice.providers.s2s.openai_live import OpenAILive, ResponsesDelegation
 from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime
 from beluga_voice.providers.s2s.reasoned import Reasoned, Way
-from beluga_voice.providers.s2s.reasoned.tooling import ASK_AGENT
-from beluga_voice.testing.caller import ScriptedCaller
-from beluga_voice.testing.emulators import elevenlabs_agents as agents
-from beluga_voice.testing.emulators import gemini_live as gemini
-from beluga_voice.testing.emulators import grok as xai
-from beluga_voice.testing.emulators import nova_sonic as nova
-from beluga_voice.testing.emulators import openai_live as live
-from beluga_voice.testing.emulators import openai_realtime as realtime
 from beluga_voice.testing.emulators.speech import Calls, Faults, Pace, Speaks, obey
 from beluga_voice.testing.loop import simulate
 from beluga_voice.testing.scripted import ScriptedProvider, ScriptedVad
-from beluga_voice.testing.speech import speech
-from beluga_voice.testing.trace import trace
+from providers.reasoned.stages import DUPLEX, EVERYWAY, person, saying, talking, tooling, voice
 
-HOST, PORT = "voice.example.com", 8765
 LONG = "one two three four five six seven eight nine ten"
-
-
-@dataclass
-class Stage:
-    """What a scene has at hand."""
-
-    session: VoiceSession
-    caller: ScriptedCaller
-    trace: object
-    capabilities: Capabilities
-
-    def words(self, role):
-        """What was said by one side, by the history."""
-        items = self.session.history
-        return [one.text for one in items if isinstance(one, Message) and one.role is role]
-
-
-@asynccontextmanager
-async def saying(agent, *, brain=obey, pace=None, faults=(), **session):
-    """OpenAI Realtime, which is given words to say."""
-    service = realtime.OpenAIRealtimeEmulator(brain, pace=pace, faults=faults)
-    async with service.serving(HOST, PORT):
-        provider = OpenAIRealtime(api_key=realtime.KEY, endpoint=service.url)
-        async with _session(provider, agent, **session) as on:
-            yield on
-
-
-@asynccontextmanager
-async def tooling(agent, *, brain=obey, pace=None, faults=(), **session):
-    """Gemini Live, which asks a tool."""
-    service = gemini.GeminiLiveEmulator(brain, pace=pace, faults=faults)
-    async with service.serving(HOST, PORT) as address:
-        provider = GeminiLive(api_key=gemini.API_KEY, endpoint=address)
-        async with _session(provider, agent, **session) as on:
-            yield on
-
-
-@asynccontextmanager
-async def tooling_grok(agent, *, brain=obey, pace=None, faults=(), **session):
-    """Grok, which asks a tool: it listens in silence only where the turns are ours."""
-    service = xai.GrokEmulator(brain, pace=pace, faults=faults)
-    async with service.serving(HOST, PORT):
-        provider = Grok(api_key=xai.KEY, endpoint=service.url)
-        async with _session(provider, agent, **session) as on:
-            yield on
-
-
-@asynccontextmanager
-async def tooling_nova(agent, *, brain=obey, pace=None, faults=(), **session):
-    """Nova Sonic, which asks a tool."""
-    service = nova.NovaSonicEmulator(
-        brain, pace=pace, faults=faults, silence_ms=500, ends_completions=True
-    )
-    async with service.serving(HOST, PORT):
-        provider = NovaSonic(open_channel=nova.plain(service.url))
-        async with _session(provider, agent, **session) as on:
-            yield on
-
-
-@asynccontextmanager
-async def tooling_elevenlabs(agent, *, brain=obey, pace=None, faults=(), **session):
-    """An agent of ElevenLabs that is set up with the tool."""
-    able = agents.EmulatedAgent(tools=(ASK_AGENT,))
-    service = agents.ElevenLabsAgentsEmulator(
-        brain, pace=pace, faults=faults, agents={agents.AGENT: able}
-    )
-    async with service.serving(HOST, PORT):
-        provider = ElevenLabsAgents(agents.AGENT, api_key=agents.KEY, endpoint=service.url)
-        async with _session(provider, agent, **session) as on:
-            yield on
-
-
-@asynccontextmanager
-async def delegating(agent, *, brain=obey, pace=None, faults=(), **session):
-    """OpenAI Live, which hands over whatever the person says."""
-    service = live.OpenAILiveEmulator(brain, pace=pace, faults=faults)
-    async with service.serving(HOST, PORT):
-        provider = OpenAILive(api_key=live.KEY, endpoint=service.url)
-        async with _session(provider, agent, **session) as on:
-            yield on
-
-
-@asynccontextmanager
-async def _session(provider, agent, **session):
-    able = provider.capabilities
-    rate = able.input_formats[0].rate
-    caller = ScriptedCaller(input_rate=rate, output_rate=able.output_formats[0].rate)
-    ears = ScriptedVad(rate=rate)
-    made = VoiceSession(s2s=provider, agent=agent, line=caller, vad=ears, **session)
-    seen = trace(made)
-    async with made, caller.on(made):
-        yield Stage(made, caller, seen, able)
-
-
-EVERYWAY = pytest.mark.parametrize(
-    "stage", [saying, tooling, tooling_grok, tooling_nova, tooling_elevenlabs, delegating]
-)
 
 
 @EVERYWAY
@@ -419,37 +308,13 @@ def test_what_the_model_answers_by_itself_is_never_heard():
 
 # ── delegation ──────────────────────────────────────────────────────────────────────────────
 
-DUPLEX = Capabilities(
-    turn_owners=(TurnOwner.DUPLEX,),
-    needs_continuous_input=True,
-    has_delegation=True,
-    has_input_transcript=True,
-)
-
-
-async def voice(link, name, text):
-    """Speak a response."""
-    response_id = ResponseId(name)
-    link.emit(ResponseStarted(response_id=response_id))
-    for index, word in enumerate(speech(text, rate=24000)):
-        link.emit(
-            ResponseText(response_id=response_id, delta=f" {word.text}" if index else word.text),
-            ResponseAudio(response_id=response_id, pcm=b"".join(word.frames)),
-        )
-    link.emit(ResponseDone(response_id=response_id, status=ResponseStatus.COMPLETED))
-
-
-def person(text, number=1):
-    """The person's final words."""
-    return InputTranscript(utterance_id=UtteranceId(f"u{number}"), text=text, is_final=True)
-
 
 def play(script, agent, scene_seconds=6):
     """A conversation with a scripted duplex model and an agent."""
 
     async def scene():
         provider = ScriptedProvider(script, capabilities=DUPLEX)
-        async with _session(provider, agent) as on:
+        async with talking(provider, agent) as on:
             await asyncio.sleep(scene_seconds)
             result = on.caller.heard, on.trace, on.words(Role.AGENT)
         provider.finish()
@@ -576,7 +441,7 @@ def test_words_that_are_known_late_are_not_asked_twice():
             turn_owners=(TurnOwner.PROVIDER,), has_tools=True, has_input_transcript=True
         )
         provider = ScriptedProvider(script, capabilities=able)
-        async with _session(provider, agent) as on:
+        async with talking(provider, agent) as on:
             await asyncio.sleep(15)
             return on.words(Role.USER)
 
@@ -596,9 +461,13 @@ def test_an_agent_that_cannot_even_begin_is_told(stage):
         async with stage(Broken()) as on:
             await on.caller.say("hello")
             await asyncio.sleep(20)
-            return on.trace.of(Reconnecting), on.session.state
+            rungs = {one.rung for one in on.trace.of(DeadAir)}
+            return on.trace.of(Reconnecting), on.session.state, rungs
 
-    assert simulate(scene) == ([], SessionState.IDLE)
+    # Where the failure is the response's own, the person waits, is told so by tones, and the agent
+    # is asked once more; elsewhere the service says something to it.
+    waits = ([], SessionState.PROCESSING, {Rung.NUDGE, Rung.SOUND})
+    assert simulate(scene) == (waits if stage is saying else ([], SessionState.IDLE, set()))
 
 
 # ── which way ───────────────────────────────────────────────────────────────────────────────

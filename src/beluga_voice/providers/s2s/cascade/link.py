@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import assert_never
 
-from beluga_voice.errors import BelugaError, ToolFailed, where
+from beluga_voice.errors import BelugaError, where
 from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     CancelSpeech,
     ClearInput,
+    CondenseHistory,
     ContextId,
     CreateResponse,
+    Disregard,
     DropUtterance,
     EndOfTurnLikely,
     EndUserTurn,
@@ -28,6 +29,7 @@ from beluga_voice.events import (
     LinkReady,
     Message,
     NoResponse,
+    PrepareResponse,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -52,11 +54,6 @@ from beluga_voice.events import (
     StartUserTurn,
     SttEvent,
     TextStage,
-    ToolCalled,
-    ToolCallId,
-    ToolResult,
-    ToolSpec,
-    ToolUse,
     Transcript,
     TtsEvent,
     TurnContinued,
@@ -70,87 +67,18 @@ from beluga_voice.interfaces import (
     SttLink,
     TtsLink,
 )
+from beluga_voice.providers.s2s.cascade.making import Making, words_of
+from beluga_voice.providers.s2s.conversation import Conversation, Thought, Turn
 from beluga_voice.providers.s2s.sentences import Sentences
 from beluga_voice.transports.feed import Feed
 
 REMEMBERED = 64
 """Responses that may still be interrupted after they were made."""
 
-HISTORY_LIMIT = 400
-"""What an agent is told of at most; older things are forgotten."""
-
 STOP_SECONDS = 0.5
 """How long an agent may take to stop when it is cancelled; then it is cancelled once more."""
 
 log = logging.getLogger(__name__)
-
-
-class _Said:
-    """A place in the history; a response's grows while it is made."""
-
-    __slots__ = ("_item", "_pieces")
-
-    def __init__(self, item: HistoryItem | None = None) -> None:
-        self._item = item
-        self._pieces: list[str] = []
-
-    def add(self, piece: str) -> None:
-        """More words of the response."""
-        self._pieces.append(piece)
-
-    def settle(self, item: HistoryItem) -> None:
-        """This is what it was."""
-        self._item = item
-
-    @property
-    def item(self) -> HistoryItem:
-        """What it is so far."""
-        return self._item or Message(role=Role.AGENT, text="".join(self._pieces))
-
-
-@dataclass(slots=True)
-class _Response:
-    """One response in the making. Its id is also its context with the voice."""
-
-    id: ResponseId
-    context: ContextId
-    is_told: bool = False
-    """Whether the voice was given all the text."""
-    said: "_Said | None" = None
-    """Its place in the history, once it has text."""
-    task: asyncio.Task[None] | None = None
-    calls: dict[ToolCallId, asyncio.Future[str]] = field(
-        default_factory=dict[ToolCallId, asyncio.Future[str]]
-    )
-
-
-class _Turn:
-    """What the agent is given."""
-
-    def __init__(self, link: "CascadeLink", response: _Response, text: str) -> None:
-        self._link = link
-        self._response = response
-        self.text = text
-
-    @property
-    def history(self) -> Sequence[HistoryItem]:
-        return self._link.history
-
-    @property
-    def instructions(self) -> str:
-        return self._link.instructions
-
-    @property
-    def tools(self) -> Sequence[ToolSpec]:
-        return self._link.tools
-
-    async def call_tool(self, name: str, arguments: str, /) -> str:
-        return await self._link.call_tool(self._response, name, arguments)
-
-
-def _answers(item: HistoryItem, use: ToolUse) -> bool:
-    """Whether it is the result of that call."""
-    return isinstance(item, ToolResult) and item.call_id == use.call_id
 
 
 class CascadeLink:
@@ -175,36 +103,29 @@ class CascadeLink:
         self._stage = TextStage.PLANNED if has_word_times else TextStage.SPOKEN
         self._feed: Feed[S2sEvent] = Feed()
         self._loop = asyncio.get_running_loop()
-        self._history = [_Said(item) for item in options.history]
-        self._trim()
-        self.instructions = options.instructions
-        self.tools = options.tools
+        self._conversation = Conversation(
+            calls=f"call-{number}",
+            instructions=options.instructions,
+            tools=options.tools,
+            history=options.history,
+            give=self._feed.put,
+        )
         self._respond_automatically = options.respond_automatically
         self._utterances = 0
         self._responses = 0
-        self._calls = 0
         self._committed: dict[UtteranceId, bool] = {}
         """Utterances whose final transcript is awaited, and whether they want a response."""
-        self._making: dict[ResponseId | ContextId, _Response] = {}
-        self._spoken: dict[ResponseId, _Said] = {}
-        """Where in the history the last responses are, for an interruption after their end."""
+        self._making: dict[ResponseId | ContextId, Making] = {}
+        self._interim = ""
+        """What is understood of the present utterance."""
+        self._prepared: Making | None = None
+        self._spoken: dict[ResponseId, Thought] = {}
+        """What was said in the last responses, for an interruption after their end."""
 
     @property
     def history(self) -> list[HistoryItem]:
         """What was said, as heard so far."""
-        return [said.item for said in self._history]
-
-    def _note(self, item: HistoryItem) -> None:
-        self._history.append(_Said(item))
-        self._trim()
-
-    def _trim(self) -> None:
-        """Forget the oldest, and with a call its result."""
-        history = self._history
-        while len(history) > HISTORY_LIMIT:
-            forgotten = history.pop(0).item
-            if isinstance(forgotten, ToolUse):
-                history[:] = [said for said in history if not _answers(said.item, forgotten)]
+        return self._conversation.history
 
     # ── the link ────────────────────────────────────────────────────────────────────────────
 
@@ -231,9 +152,11 @@ class CascadeLink:
                 self._feed.put(InputCommitted(utterance_id=utterance_id))
                 self._stt.send(FinishUtterance(utterance_id=utterance_id))
             case ClearInput():
+                self._interim = ""
+                self._prepare(is_wanted=False)
                 self._stt.send(DropUtterance())
             case SendText():
-                self._note(Message(role=command.role, text=command.text))
+                self._conversation.note(Message(role=command.role, text=command.text))
                 if command.respond:
                     self._respond(ResponseOrigin.REQUESTED)
             case CreateResponse():
@@ -243,15 +166,20 @@ class CascadeLink:
             case Interrupt():
                 self._interrupt(command)
             case AnswerTool():
-                self._answer_tool(command)
+                self._conversation.answer(command)
             case Update():
                 if command.instructions is not None:
-                    self.instructions = command.instructions
+                    self._conversation.instructions = command.instructions
                 if command.tools is not None:
-                    self.tools = command.tools
+                    self._conversation.tools = command.tools
             case SeedHistory():
-                self._history.extend(_Said(item) for item in command.items)
-                self._trim()
+                self._conversation.seed(*command.items)
+            case PrepareResponse():
+                self._prepare(is_wanted=command.is_wanted)
+            case CondenseHistory():
+                self._conversation.condense(command.summary, command.keep)
+            case Disregard():
+                self._conversation.disregard(command.utterance_id)
             case AnswerDelegation():
                 pass
             case _:
@@ -286,7 +214,7 @@ class CascadeLink:
             case LinkReady() | SpeechStarted() | SpeechStopped():
                 pass
             case EndOfTurnLikely() | TurnContinued():
-                pass
+                self._feed.put(event)
             case _:
                 assert_never(event)
 
@@ -294,6 +222,7 @@ class CascadeLink:
         utterance_id = event.utterance_id
         if not event.is_final or utterance_id is None:
             if event.text:
+                self._interim = event.text
                 self._feed.put(
                     InputTranscript(
                         utterance_id=self._utterance(),
@@ -307,11 +236,18 @@ class CascadeLink:
         if respond is None:
             return
         text = event.text.strip()
+        self._interim = ""
         if text:
-            self._note(Message(role=Role.USER, text=text))
+            self._conversation.hear(utterance_id, text)
         self._feed.put(
             InputTranscript(utterance_id=utterance_id, text=text, is_final=True, words=event.words)
         )
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            if respond and words_of(self._conversation.unanswered) == prepared.answers:
+                self._adopt(prepared)
+                return
+            self._discard(prepared)
         if respond:
             self._respond(ResponseOrigin.TURN)
         else:
@@ -324,66 +260,106 @@ class CascadeLink:
 
     def _respond(self, origin: ResponseOrigin, instructions: str | None = None) -> None:
         """Let the agent answer what the person said since the agent had the floor."""
-        text = self._unanswered()
+        text = self._conversation.unanswered
         if not text and origin is ResponseOrigin.TURN:
             self._feed.put(NoResponse(reason="nothing was understood"))
             return
         self._begin(origin, instructions, text)
 
-    def _unanswered(self) -> str:
-        words: list[str] = []
-        for said in reversed(self._history):
-            item = said.item
-            if not isinstance(item, Message):
-                continue  # a tool that ran for what was said
-            if item.role is Role.AGENT:
-                break
-            if item.role is Role.USER:
-                words.append(item.text)
-        return " ".join(reversed(words))
+    # ── answering before the turn is over ───────────────────────────────────────────────────
 
-    def _begin(self, origin: ResponseOrigin, instructions: str | None, text: str) -> None:
+    def _prepare(self, *, is_wanted: bool) -> None:
+        """Make a response to what is understood so far, and tell nobody; or forget it."""
+        likely = Message(role=Role.USER, text=self._interim.strip())
+        text = " ".join(filter(None, (self._conversation.unanswered, likely.text)))
+        wanted = words_of(text) if is_wanted and self._respond_automatically else []
+        if self._prepared is not None:
+            if self._prepared.answers == wanted:
+                return
+            self._discard(self._prepared)
+            self._prepared = None
+        if wanted:
+            self._prepared = making = self._new()
+            making.answers = wanted
+            making.thought.prepared_for = likely
+            self._start(making, text)
+
+    def _adopt(self, making: Making) -> None:
+        """What was prepared is what is wanted."""
+        if any(isinstance(one, ResponseDone) and one.reason for one in making.kept):
+            self._discard(making)  # it failed: once more, for everybody to see
+            self._respond(ResponseOrigin.TURN)
+            return
+        self._announce(making, ResponseOrigin.TURN)
+        self._conversation.adopt(making.thought)
+        for event in making.kept:
+            # It may be refused while it is told of; then its end is all that is owed.
+            if making.thought.heard is None or isinstance(event, ResponseDone):
+                self._feed.put(event)
+        making.kept.clear()
+
+    def _discard(self, making: Making) -> None:
+        """What was prepared is not wanted: nobody learns of it."""
+        making.kept.clear()
+        if self._making.pop(making.id, None) is not None:
+            self._tts.send(CancelSpeech(context_id=making.context))
+        self._stop(making)
+
+    def _stop(self, making: Making) -> None:
+        """Let the agent stop, with the tools that it waits for."""
+        if making.task is not None:
+            making.task.cancel()
+        self._conversation.drop(making.thought)
+
+    def _tell(self, making: Making, event: S2sEvent) -> None:
+        """Tell the session of a response, if it may know of it."""
+        if making.thought.prepared_for is None:
+            self._feed.put(event)
+        else:
+            making.kept.append(event)
+
+    # ── making a response ───────────────────────────────────────────────────────────────────
+
+    def _new(self) -> Making:
         self._responses += 1
         name = f"response-{self._number}-{self._responses}"
-        making = _Response(ResponseId(name), ContextId(name))
+        response_id = ResponseId(name)
+        making = Making(response_id, ContextId(name), Thought(response_id=response_id))
         self._making[making.id] = making
+        return making
+
+    def _announce(self, making: Making, origin: ResponseOrigin) -> None:
+        """Tell the session that a response begins."""
+        self._spoken[making.id] = making.thought
+        while len(self._spoken) > REMEMBERED:
+            del self._spoken[next(iter(self._spoken))]
+        self._conversation.begin(making.thought)
         self._feed.put(ResponseStarted(response_id=making.id, origin=origin))
+
+    def _start(self, making: Making, text: str) -> None:
+        turn = Turn(self._conversation, making.thought, text)
+        making.task = self._loop.create_task(
+            self._make(making, turn), name=f"beluga-voice {making.id}"
+        )
+        self._tasks.add(making.task)
+        making.task.add_done_callback(self._made)
+
+    def _begin(self, origin: ResponseOrigin, instructions: str | None, text: str) -> None:
+        making = self._new()
+        self._announce(making, origin)
         if making.id not in self._making:
             return  # refused while it was announced
         if origin is ResponseOrigin.SAID:
             self._told(making, text)
-            for sentence in [*(cutter := Sentences()).feed(text), *cutter.flush()]:
-                self._tts.send(SpeakText(context_id=making.context, text=sentence))
+            self._speak(making, [*(cutter := Sentences()).feed(text), *cutter.flush()])
             self._finish_text(making)
         else:
-            turn = _Turn(self, making, text)
-            if instructions:
-                turn.text = f"{text}\n{instructions}" if text else instructions
-            making.task = self._loop.create_task(
-                self._make(making, turn), name=f"beluga-voice {name}"
-            )
-            self._tasks.add(making.task)
-            making.task.add_done_callback(self._made)
+            self._start(making, "\n".join(filter(None, (text, instructions))))
 
-    async def _make(self, making: _Response, turn: _Turn) -> None:
-        """Speak the agent's answer, sentence by sentence."""
-        sentences = Sentences()
+    async def _make(self, making: Making, turn: Turn) -> None:
+        """Speak the agent's answer; whatever comes of that is told."""
         try:
-            pieces = self._agent.respond(turn)
-            try:
-                async for piece in pieces:
-                    if making.id not in self._making:
-                        return  # cancelled, and the agent did not mind
-                    if not piece:
-                        continue
-                    self._told(making, piece)
-                    for sentence in sentences.feed(piece):
-                        self._tts.send(SpeakText(context_id=making.context, text=sentence))
-            finally:
-                if isinstance(pieces, AsyncGenerator):
-                    await pieces.aclose()
-            for sentence in sentences.flush():
-                self._tts.send(SpeakText(context_id=making.context, text=sentence))
+            await self._answer(making, turn)
         except asyncio.CancelledError:
             if (me := asyncio.current_task()) is not None and me.cancelling():
                 raise
@@ -396,38 +372,57 @@ class CascadeLink:
         else:
             self._finish_text(making)
 
+    async def _answer(self, making: Making, turn: Turn) -> None:
+        """Speak sentence by sentence, and at once what there is when a tool is called."""
+        sentences = Sentences()
+        making.thought.on_call = lambda: self._speak(making, sentences.flush())
+        try:
+            pieces = self._agent.respond(turn)
+            try:
+                async for piece in pieces:
+                    if making.id not in self._making:
+                        return  # cancelled, and the agent did not mind
+                    if not piece:
+                        continue
+                    self._told(making, piece)
+                    self._speak(making, sentences.feed(piece))
+            finally:
+                if isinstance(pieces, AsyncGenerator):
+                    await pieces.aclose()
+            self._speak(making, sentences.flush())
+        finally:
+            self._conversation.drop(making.thought)  # no tool that it called runs on
+
+    def _speak(self, making: Making, sentences: list[str]) -> None:
+        if making.id in self._making:
+            for sentence in sentences:
+                self._tts.send(SpeakText(context_id=making.context, text=sentence))
+
     def _made(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the cascade failed: %s", where(error))
             self._lose(is_clean=False, reason=f"the cascade failed: {type(error).__name__}")
 
-    def _told(self, making: _Response, piece: str) -> None:
+    def _told(self, making: Making, piece: str) -> None:
         """More words of a response: to the session, and into the history."""
-        if making.said is None:
-            making.said = _Said()
-            self._history.append(making.said)
-            self._trim()
-            self._spoken[making.id] = making.said
-            while len(self._spoken) > REMEMBERED:
-                del self._spoken[next(iter(self._spoken))]
-        making.said.add(piece)
-        self._feed.put(ResponseText(response_id=making.id, delta=piece, stage=self._stage))
+        self._conversation.tell(making.thought, piece)
+        self._tell(making, ResponseText(response_id=making.id, delta=piece, stage=self._stage))
 
-    def _finish_text(self, making: _Response) -> None:
-        making.is_told = True
-        if making.said is None:
+    def _finish_text(self, making: Making) -> None:
+        if not making.thought.pieces:
             self._done(making, ResponseStatus.COMPLETED)
-        else:
+        elif making.id in self._making:
             self._tts.send(FinishSpeech(context_id=making.context))
 
-    def _fail(self, making: _Response, reason: str) -> None:
+    def _fail(self, making: Making, reason: str) -> None:
         self._tts.send(CancelSpeech(context_id=making.context))
         self._done(making, ResponseStatus.FAILED, reason)
 
-    def _done(self, making: _Response, status: ResponseStatus, reason: str = "") -> None:
+    def _done(self, making: Making, status: ResponseStatus, reason: str = "") -> None:
         if self._making.pop(making.id, None) is not None:
-            self._feed.put(ResponseDone(response_id=making.id, status=status, reason=reason))
+            done = ResponseDone(response_id=making.id, status=status, reason=reason)
+            self._tell(making, done)
 
     # ── speaking ────────────────────────────────────────────────────────────────────────────
 
@@ -437,7 +432,7 @@ class CascadeLink:
             case SpeechAudio():
                 making = self._making.get(event.context_id)
                 if making is not None:
-                    self._feed.put(ResponseAudio(response_id=making.id, pcm=event.pcm))
+                    self._tell(making, ResponseAudio(response_id=making.id, pcm=event.pcm))
             case SpeechWords():
                 self._words(event)
             case SpeechDone():
@@ -455,14 +450,14 @@ class CascadeLink:
 
     def _words(self, event: SpeechWords) -> None:
         response_id = ResponseId(event.context_id)
-        if response_id not in self._making:
+        making = self._making.get(response_id)
+        if making is None:
             return
         for word in event.words:
-            self._feed.put(
-                ResponseText(
-                    response_id=response_id, delta=word.text, start=word.start, end=word.end
-                )
+            text = ResponseText(
+                response_id=response_id, delta=word.text, start=word.start, end=word.end
             )
+            self._tell(making, text)
 
     # ── interrupting ────────────────────────────────────────────────────────────────────────
 
@@ -474,53 +469,14 @@ class CascadeLink:
     def _interrupt(self, command: Interrupt) -> None:
         making = self._making.pop(command.response_id, None)
         if making is not None:
-            if making.task is not None:
-                making.task.cancel()
-            for waiting in making.calls.values():
-                waiting.cancel()
+            self._stop(making)
             self._tts.send(CancelSpeech(context_id=making.context))
             self._feed.put(
                 ResponseDone(response_id=command.response_id, status=ResponseStatus.CANCELLED)
             )
-        said = self._spoken.pop(command.response_id, None)
-        if said is not None and command.heard_text:
-            said.settle(Message(role=Role.AGENT, text=command.heard_text, is_cut=True))
-        elif said is not None and said in self._history:  # it may be forgotten already
-            self._history.remove(said)
-
-    # ── tools ───────────────────────────────────────────────────────────────────────────────
-
-    async def call_tool(self, making: _Response, name: str, arguments: str) -> str:
-        """Let the session run a tool for the agent."""
-        self._calls += 1
-        call_id = ToolCallId(f"call-{self._number}-{self._calls}")
-        waiting: asyncio.Future[str] = self._loop.create_future()
-        making.calls[call_id] = waiting
-        self._note(ToolUse(call_id=call_id, name=name, arguments=arguments))
-        self._feed.put(
-            ToolCalled(call_id=call_id, name=name, arguments=arguments, response_id=making.id)
-        )
-        try:
-            return await waiting
-        finally:
-            making.calls.pop(call_id, None)
-
-    def _answer_tool(self, command: AnswerTool) -> None:
-        result = ToolResult(
-            call_id=command.call_id, output=command.output, is_error=command.is_error
-        )
-        for index, said in enumerate(self._history):
-            if isinstance(said.item, ToolUse) and said.item.call_id == command.call_id:
-                self._history.insert(index + 1, _Said(result))  # next to its call
-                self._trim()
-                break
-        for making in self._making.values():
-            waiting = making.calls.get(command.call_id)
-            if waiting is not None and not waiting.done():
-                if command.is_error:
-                    waiting.set_exception(ToolFailed(command.output, op="tools"))
-                else:
-                    waiting.set_result(command.output)
+        thought = self._spoken.pop(command.response_id, None)
+        if thought is not None:
+            self._conversation.settle(thought, command.heard_text)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
 
@@ -528,9 +484,11 @@ class CascadeLink:
         """Close the feed, after what is still owed."""
         if self._feed.is_closed:
             return
+        if self._prepared is not None:
+            self._discard(self._prepared)
+            self._prepared = None
         for making in list(self._making.values()):
-            if making.task is not None:
-                making.task.cancel()
+            self._stop(making)
             self._done(making, ResponseStatus.FAILED, reason or "the conversation ended")
         if not is_clean:
             self._feed.put(

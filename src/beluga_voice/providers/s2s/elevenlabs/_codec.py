@@ -36,8 +36,10 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    CondenseHistory,
     ConversationEnded,
     CreateResponse,
+    Disregard,
     EndUserTurn,
     ErrorCategory,
     HistoryItem,
@@ -48,6 +50,7 @@ from beluga_voice.events import (
     LinkReady,
     Message,
     NoResponse,
+    PrepareResponse,
     ResponseOrigin,
     ResponseStatus,
     Role,
@@ -170,7 +173,15 @@ class ElevenLabsAgentsCodec:
                 return self._answer(command)
             case SeedHistory():
                 return _seed(command.items)
-            case EndUserTurn() | ClearInput() | Update() | AnswerDelegation():
+            case (
+                EndUserTurn()
+                | ClearInput()
+                | Update()
+                | AnswerDelegation()
+                | PrepareResponse()
+                | CondenseHistory()
+                | Disregard()
+            ):
                 return []
             case _:
                 assert_never(command)

@@ -40,7 +40,9 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    CondenseHistory,
     CreateResponse,
+    Disregard,
     EndUserTurn,
     ErrorCategory,
     GoingAway,
@@ -53,6 +55,7 @@ from beluga_voice.events import (
     LinkReady,
     Message,
     NoResponse,
+    PrepareResponse,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -170,7 +173,7 @@ class GeminiLiveCodec:
                 return self._interrupt(command.response_id)
             case AnswerTool():
                 return self._answer(command)
-            case AnswerDelegation():
+            case AnswerDelegation() | PrepareResponse() | CondenseHistory() | Disregard():
                 return []
             case Update():
                 return self._update(command)

@@ -44,7 +44,9 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    CondenseHistory,
     CreateResponse,
+    Disregard,
     EndUserTurn,
     ErrorCategory,
     InputCommitted,
@@ -54,6 +56,7 @@ from beluga_voice.events import (
     LinkClosed,
     LinkReady,
     NoResponse,
+    PrepareResponse,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -219,6 +222,9 @@ class NovaSonicCodec:
                 | AnswerDelegation()
                 | Update()
                 | SeedHistory()
+                | PrepareResponse()
+                | CondenseHistory()
+                | Disregard()
             ):
                 return []
             case _:

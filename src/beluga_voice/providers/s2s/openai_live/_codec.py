@@ -38,9 +38,11 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    CondenseHistory,
     CreateResponse,
     DelegationId,
     DelegationRequested,
+    Disregard,
     EndUserTurn,
     ErrorCategory,
     HistoryItem,
@@ -48,6 +50,7 @@ from beluga_voice.events import (
     LinkClosed,
     LinkReady,
     Message,
+    PrepareResponse,
     ResponseOrigin,
     ResponseStatus,
     Role,
@@ -216,7 +219,14 @@ class OpenAILiveCodec:
                 self._update(command)
             case SeedHistory():
                 self._seed(command.items)
-            case StartUserTurn() | EndUserTurn() | ClearInput():
+            case (
+                StartUserTurn()
+                | EndUserTurn()
+                | ClearInput()
+                | PrepareResponse()
+                | CondenseHistory()
+                | Disregard()
+            ):
                 pass
             case _:
                 assert_never(command)

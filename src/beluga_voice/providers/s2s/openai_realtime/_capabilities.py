@@ -36,13 +36,18 @@ WITHOUT_REASONING = ("gpt-realtime-1.5", "gpt-realtime-mini", "gpt-realtime-2025
 
 MAX_CONNECTION_SECONDS = 3600.0
 
+SILENCE_MS = 500
+"""The silence that ends a turn as it comes (API reference, `silence_duration_ms`, 2026-11)."""
+
 
 def can_reason(model: str) -> bool:
     """Whether the model takes a reasoning effort; one that is not known here may."""
     return model != "gpt-realtime" and not model.startswith(WITHOUT_REASONING)
 
 
-def capabilities(*, has_transcripts: bool, is_semantic: bool = False) -> Capabilities:
+def capabilities(
+    *, has_transcripts: bool, is_semantic: bool = False, silence_ms: int | None = None
+) -> Capabilities:
     """What can be asked of it.
 
     There are transcripts of the person only where they are paid for. Where the words decide that a
@@ -61,6 +66,7 @@ def capabilities(*, has_transcripts: bool, is_semantic: bool = False) -> Capabil
         has_temperature=False,  # removed with the beta dialect
         has_output_token_limit=True,
         turn_detection=frozenset(tunable),
+        turn_silence_ms=None if is_semantic else silence_ms or SILENCE_MS,
         can_cancel=True,
         can_truncate=True,
         can_suppress_response=True,

@@ -93,6 +93,7 @@ class OpenAIRealtime:
         self.capabilities = capabilities(
             has_transcripts=transcription is not None,
             is_semantic=isinstance(turn_detection, SemanticVad),
+            silence_ms=getattr(turn_detection, "silence_duration_ms", None),
         )
         self._wire: WireProvider[S2sOptions, S2sCommand, S2sEvent] = WireProvider(
             self.name,

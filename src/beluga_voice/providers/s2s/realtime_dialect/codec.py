@@ -39,7 +39,9 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    CondenseHistory,
     CreateResponse,
+    Disregard,
     EndUserTurn,
     ErrorCategory,
     HistoryItem,
@@ -48,6 +50,7 @@ from beluga_voice.events import (
     LinkClosed,
     LinkReady,
     NoResponse,
+    PrepareResponse,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -206,7 +209,7 @@ class RealtimeCodec(ABC):
                 self._interrupt(command.response_id, command.heard_samples)
             case AnswerTool():
                 self._answer_tool(command)
-            case AnswerDelegation():
+            case AnswerDelegation() | PrepareResponse() | CondenseHistory() | Disregard():
                 pass
             case Update():
                 self._update(command)

@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
 
 from beluga_voice.events import (
+    CondenseHistory,
     LinkClosed,
+    PrepareResponse,
     S2sCommand,
     S2sEvent,
     SeedHistory,
@@ -47,7 +49,11 @@ class ReasonedLink(ABC):
                 if command.tools is not None:
                     self._mind.tools = command.tools
             case SeedHistory():
-                self._mind.note(*command.items)
+                self._mind.seed(*command.items)
+            case CondenseHistory():
+                self._mind.condense(command.summary, command.keep)
+            case PrepareResponse():
+                pass  # see the capabilities
             case _:
                 self._command(command)
 

@@ -3,7 +3,8 @@
 How it works. When the person's words are final, the agent thinks. Its first sentence is said at
 once; what it adds while the service speaks goes along as one piece when that is done. The pieces
 are responses to the service, and one response to the session: sound, words and positions are put
-together, and an interruption is taken apart again.
+together, and an interruption is taken apart again. Of a response that fails, the agent remembers
+the words that were spoken.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     CreateResponse,
+    Disregard,
     EndUserTurn,
     InputCommitted,
     InputTranscript,
@@ -29,18 +31,19 @@ from beluga_voice.events import (
     ResponseStarted,
     ResponseStatus,
     ResponseText,
-    Role,
     S2sCommand,
     S2sEvent,
     Say,
     SendText,
     StartUserTurn,
+    TextStage,
     ToolCalled,
     UtteranceId,
 )
 from beluga_voice.interfaces import S2sLink
+from beluga_voice.providers.s2s.conversation import Thought
 from beluga_voice.providers.s2s.reasoned.base import ReasonedLink
-from beluga_voice.providers.s2s.reasoned.mind import AgentFailed, Mind, Thought
+from beluga_voice.providers.s2s.reasoned.mind import AgentFailed, Mind
 from beluga_voice.providers.s2s.sentences import Sentences
 from beluga_voice.transports.feed import Feed
 
@@ -55,9 +58,18 @@ class _Piece:
     id: ResponseId
     start: int
     """Where it begins in the response, in samples."""
+    asked: str
     samples: int = 0
-    has_words: bool = False
+    planned: str = ""
+    spoken: str = ""
     is_done: bool = False
+    is_whole: bool = False
+    """Whether all of it was said."""
+
+    @property
+    def words(self) -> str:
+        """What was said of it, as far as that is known."""
+        return self.spoken or ((self.planned or self.asked) if self.is_whole else "")
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +90,11 @@ class _Response:
     @property
     def samples(self) -> int:
         return sum(piece.samples for piece in self.pieces)
+
+    @property
+    def words(self) -> str:
+        """What was said of it."""
+        return " ".join(filter(None, (piece.words.strip() for piece in self.pieces)))
 
 
 class SayingLink(ReasonedLink):
@@ -121,6 +138,7 @@ class SayingLink(ReasonedLink):
             case StartUserTurn():
                 self._wanted = dict.fromkeys(self._wanted, False)
                 self._is_asked_in_vain = False  # the service forgets it too
+                self._unask()
                 self._inner.send(command)
             case CreateResponse():
                 self._is_asked_in_vain = False
@@ -134,12 +152,15 @@ class SayingLink(ReasonedLink):
                     self._respond(ResponseOrigin.REQUESTED, self._mind.unanswered)
             case Say():
                 thought = Thought()
-                self._mind.remember(thought, command.text)
+                self._mind.tell(thought, command.text)
                 self._begin(ResponseOrigin.SAID, thought, command.text)
             case Interrupt():
                 self._interrupt(command)
             case AnswerTool():
                 self._mind.answer(command)
+            case Disregard():
+                self._mind.disregard(command.utterance_id)
+                self._ask()  # what was not begun when that was said
             case AnswerDelegation():
                 pass
             case _:
@@ -154,9 +175,7 @@ class SayingLink(ReasonedLink):
                 self._wants_next = True
                 self._feed.put(event)
             case InputTranscript():
-                self._feed.put(event)
-                if event.is_final:
-                    self._understood(event)
+                self._heard_person(event)
             case NoResponse() | ToolCalled():
                 pass  # whether there is an answer is for us to say
             case ResponseStarted():
@@ -172,12 +191,18 @@ class SayingLink(ReasonedLink):
             case _:
                 self._feed.put(event)
 
-    def _understood(self, event: InputTranscript) -> None:
-        """The person's words are final."""
+    def _heard_person(self, event: InputTranscript) -> None:
+        """Words of the person: the agent knows of them before anybody may ask it to answer."""
         text = event.text.strip()
-        is_wanted = self._wanted.pop(event.utterance_id, True) and self._respond_automatically
-        if text:
-            self._mind.note(Message(role=Role.USER, text=text))
+        if event.is_final and text:
+            self._mind.hear(event.utterance_id, text)
+        self._feed.put(event)
+        if event.is_final:
+            self._understood(event.utterance_id, text)
+
+    def _understood(self, utterance_id: UtteranceId, text: str) -> None:
+        """The person's words are final."""
+        is_wanted = self._wanted.pop(utterance_id, True) and self._respond_automatically
         if not is_wanted:
             self._feed.put(NoResponse(reason="none was wanted"))
         elif not text:
@@ -202,6 +227,7 @@ class SayingLink(ReasonedLink):
         self._responses[made.id] = made
         while len(self._responses) > REMEMBERED:
             del self._responses[next(iter(self._responses))]
+        self._mind.begin(thought)
         self._feed.put(ResponseStarted(response_id=made.id, origin=origin))
         if made.is_over:
             return None  # refused while it was announced
@@ -212,14 +238,19 @@ class SayingLink(ReasonedLink):
 
     async def _think(self, made: _Response, text: str) -> None:
         sentences = Sentences()
+
+        def say_so_far() -> None:
+            for sentence in sentences.flush():
+                self._want(made, sentence)
+
+        made.thought.on_call = say_so_far
         try:
             async for piece in self._mind.think(made.thought, text):
                 if made.is_over:
                     return  # cancelled, and the agent did not mind
                 for sentence in sentences.feed(piece):
                     self._want(made, sentence)
-            for sentence in sentences.flush():
-                self._want(made, sentence)
+            say_so_far()
         except AgentFailed as error:
             self._finish(made, ResponseStatus.FAILED, str(error))
             return
@@ -228,6 +259,8 @@ class SayingLink(ReasonedLink):
 
     def _want(self, made: _Response, text: str) -> None:
         """More words to say."""
+        if made.is_over:
+            return
         if made not in self._queue:
             self._queue.append(made)
         made.unsaid.append(text)
@@ -244,6 +277,16 @@ class SayingLink(ReasonedLink):
         self._asked = made
         self._inner.send(Say(text=text))
 
+    def _unask(self) -> None:
+        """The service forgets what it was asked to say and has not begun."""
+        made = self._asked
+        if made is not None and len(made.asked) > len(made.pieces):
+            made.unsaid.insert(0, made.asked.pop())
+            self._asked = None
+            if made in self._queue:
+                self._queue.remove(made)
+            self._queue.insert(0, made)
+
     def _advance(self, made: _Response) -> None:
         """Is it whole?"""
         is_said = all(piece.is_done for piece in made.pieces) and self._asked is not made
@@ -256,6 +299,8 @@ class SayingLink(ReasonedLink):
         made.is_over = True
         if made in self._queue:
             self._queue.remove(made)
+        if status is not ResponseStatus.COMPLETED:
+            self._mind.settle(made.thought, made.words)
         asked = " ".join(made.asked) or None
         self._feed.put(
             ResponseDone(response_id=made.id, status=status, reason=reason, asked_text=asked)
@@ -274,7 +319,7 @@ class SayingLink(ReasonedLink):
                 self._is_asked_in_vain = False
                 self._ask()
             return
-        made.pieces.append(_Piece(event.response_id, made.samples))
+        made.pieces.append(_Piece(event.response_id, made.samples, made.asked[-1]))
         self._owner[event.response_id] = made
 
     def _piece_sounds(self, event: ResponseAudio) -> None:
@@ -289,9 +334,13 @@ class SayingLink(ReasonedLink):
             return
         piece = _piece_of(made, event.response_id)
         at, delta = piece.start, event.delta
-        if piece is not made.pieces[0] and not piece.has_words and not delta[:1].isspace():
+        has_words = bool(piece.planned or piece.spoken)
+        if piece is not made.pieces[0] and not has_words and not delta[:1].isspace():
             delta = f" {delta}"
-        piece.has_words = True
+        if event.stage is TextStage.PLANNED:
+            piece.planned += delta
+        else:
+            piece.spoken += delta
         self._feed.put(
             replace(
                 event,
@@ -306,7 +355,8 @@ class SayingLink(ReasonedLink):
         made = self._owner.pop(event.response_id, None)
         if made is None:
             return
-        _piece_of(made, event.response_id).is_done = True
+        piece = _piece_of(made, event.response_id)
+        piece.is_done, piece.is_whole = True, event.status is ResponseStatus.COMPLETED
         if self._asked is made:
             self._asked = None
         if event.status in (ResponseStatus.FAILED, ResponseStatus.CANCELLED):
@@ -339,14 +389,15 @@ class SayingLink(ReasonedLink):
                 self._inner.send(
                     Interrupt(response_id=piece.id, heard_samples=heard, heard_text=text)
                 )
-        self._mind.settle(made.thought, command.heard_text)
         self._finish(made, ResponseStatus.CANCELLED)
+        self._mind.settle(made.thought, command.heard_text)
         self._ask()
 
     def _give_up(self, made: _Response) -> None:
         """Nothing more of it is wanted."""
         if made.task is not None:
             made.task.cancel()
+        self._mind.drop(made.thought)
         made.unsaid.clear()
         if made in self._queue:
             self._queue.remove(made)
@@ -358,6 +409,7 @@ class SayingLink(ReasonedLink):
         for made in list(self._responses.values()):
             if made.task is not None:
                 made.task.cancel()
+            self._mind.drop(made.thought)
             self._finish(made, ResponseStatus.FAILED, reason)
 
 

@@ -5,6 +5,7 @@ for an answer; the one that reads the answer out is passed on as it is.
 """
 
 import asyncio
+from functools import partial
 
 import msgspec
 
@@ -23,7 +24,8 @@ from beluga_voice.events import (
     ToolSpec,
 )
 from beluga_voice.interfaces import S2sLink
-from beluga_voice.providers.s2s.reasoned.mind import AgentFailed, Mind, Thought
+from beluga_voice.providers.s2s.conversation import Thought
+from beluga_voice.providers.s2s.reasoned.mind import AgentFailed, Mind
 from beluga_voice.providers.s2s.reasoned.passing import PassingLink
 from beluga_voice.transports.feed import Feed
 
@@ -47,26 +49,22 @@ class _Question(msgspec.Struct):
     utterance: str = ""
 
 
-class ToolingLink(PassingLink):
+class ToolingLink(PassingLink[ToolCallId]):
     """See above."""
 
     def __init__(
         self, inner: S2sLink, mind: Mind, feed: Feed[S2sEvent], tasks: asyncio.TaskGroup
     ) -> None:
-        super().__init__(inner, mind, feed, tasks)
-        self._works: dict[ToolCallId, asyncio.Task[None]] = {}
-        self._held: dict[ResponseId, ResponseStarted] = {}
-        """Responses that have neither sounded nor spoken yet."""
+        super().__init__(inner, mind, feed, tasks, told=SUPERSEDED)
         self._asking: set[ResponseId] = set()
-        """Those among them that asked our agent."""
+        """Responses that asked our agent."""
 
     def _pass(self, event: S2sEvent) -> None:
         match event:
             case ResponseStarted():
                 self._held[event.response_id] = event
             case ResponseAudio() | ResponseText():
-                if (started := self._held.pop(event.response_id, None)) is not None:
-                    self._feed.put(started)
+                self._announce(event.response_id)
                 self._feed.put(event)
             case ResponseDone():
                 self._done(event)
@@ -74,59 +72,57 @@ class ToolingLink(PassingLink):
                 self._called(event)
             case ToolCallWithdrawn():
                 for call_id in event.call_ids:
-                    if (task := self._works.pop(call_id, None)) is not None:
-                        task.cancel()
+                    if call_id in self._works:
+                        self._give_up(call_id)
             case _:
                 self._feed.put(event)
 
     def _done(self, event: ResponseDone) -> None:
-        started = self._held.pop(event.response_id, None)
         did_ask = event.response_id in self._asking
         self._asking.discard(event.response_id)
-        if started is not None and did_ask and event.status is ResponseStatus.COMPLETED:
+        is_held = event.response_id in self._held
+        if is_held and did_ask and event.status is ResponseStatus.COMPLETED:
+            del self._held[event.response_id]
             return
-        if started is not None:
-            self._feed.put(started)
+        self._announce(event.response_id)
         self._feed.put(event)
 
     def _called(self, event: ToolCalled) -> None:
+        self._asking &= self._spoken.keys()
         self._asking |= {event.response_id} if event.response_id else self._held.keys()
         if event.name != ASK_AGENT.name:
             message = f"there is no tool named {event.name!r}; call {ASK_AGENT.name}"
             self._inner.send(AnswerTool(call_id=event.call_id, output=message, is_error=True))
             return
-        self._take_back()
-        name = f"beluga-voice {ASK_AGENT.name} {event.call_id}"
-        self._works[event.call_id] = self._tasks.create_task(self._work(event), name=name)
+        self._begin(event.call_id, ASK_AGENT.name, partial(self._work, event))
 
-    def _drop_work(self) -> bool:
-        works, self._works = self._works, {}
-        for call_id, task in works.items():
-            task.cancel()
-            self._inner.send(AnswerTool(call_id=call_id, output=SUPERSEDED))
-        return bool(works)
-
-    async def _work(self, event: ToolCalled) -> None:
+    async def _work(self, event: ToolCalled, thought: Thought) -> None:
         """Let the agent think; its whole answer is the tool's result."""
-        call_id = event.call_id
         text = await self._words_of_person()
         if not text:
             text = self._question = _utterance(event.arguments)
             self._guess(text)
         try:
-            thought = Thought()
             pieces = [one async for one in self._mind.think(thought, text, is_remembered=False)]
         except AgentFailed as error:
-            self._inner.send(AnswerTool(call_id=call_id, output=str(error), is_error=True))
+            self._answer(event.call_id, str(error), is_error=True)
         else:
-            words = "".join(pieces).strip()
-            self._asked.append(words)
-            self._inner.send(AnswerTool(call_id=call_id, output=words))
-        self._works.pop(call_id, None)
+            self._answer(event.call_id, "".join(pieces).strip())
 
-    def _stop(self, reason: str) -> None:
-        for task in self._works.values():
-            task.cancel()
+    def _answer(self, call_id: ToolCallId, output: str, *, is_error: bool = False) -> None:
+        if call_id not in self._works:
+            return  # it was stopped, and the agent did not mind
+        self._question = ""  # it is being answered
+        if not is_error:
+            self._asked.append(output)
+        self._reactions.answered(output, self._now())
+        self._inner.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
+
+    def _supersede(self, key: ToolCallId) -> None:
+        self._inner.send(AnswerTool(call_id=key, output=SUPERSEDED))
+
+    def _silent(self) -> set[ResponseId]:
+        return self._asking & self._held.keys()
 
 
 def _utterance(arguments: str) -> str:

@@ -1,0 +1,92 @@
+"""The person waits for an answer: the dead-air ladder.
+
+How it works. From the moment an answer is owed a deadline runs. When it passes without a sound, the
+ladder goes up one rung: the service is asked again, where it can be asked; then it is given up for
+another, where there is one, or for a new connection if it has not even understood what was said;
+then the person hears a tone, or words that were made ready, again and again until somebody speaks;
+and in the end, if nobody does, the session says so and ends. Each rung is an event. While a tool or
+other work runs, nobody is asked again, given up or ended.
+"""
+
+from beluga_voice.engine.deadlines import DeadAirSettings, Due
+from beluga_voice.engine.effects import Swap, Tone
+from beluga_voice.engine.outlet import Outlet
+from beluga_voice.errors import ErrorCode
+from beluga_voice.events import CreateResponse, DeadAir, Rung
+
+
+class Waiting:
+    """The ladder of one conversation."""
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        settings: DeadAirSettings,
+        *,
+        can_nudge: bool,
+        can_swap: bool,
+        provider: str,
+    ) -> None:
+        self._outlet = outlet
+        self.settings = settings
+        self._can_nudge = can_nudge
+        self._can_swap = can_swap and settings.swaps
+        self._provider = provider
+        self._since: float | None = None
+        self._climbed: set[Rung] = set()
+
+    def begin(self, now: float) -> None:
+        """From here on the person waits, if they did not already."""
+        if self._since is None:
+            self._since = now
+        self._climbed.clear()
+        self._outlet.deadlines.set(Due.ANSWER, now + self.settings.answer_ms / 1000)
+
+    def hasten(self, now: float) -> None:
+        """What should have been the answer came to nothing: the next rung is due sooner."""
+        if self._since is None:
+            self._since = now
+        due = now + self.settings.rung_ms / 1000
+        self._outlet.deadlines.set(Due.ANSWER, due)
+
+    def end(self) -> None:
+        """Something is heard, or nothing is owed."""
+        self._since = None
+        self._outlet.deadlines.clear(Due.ANSWER)
+
+    def next(self, now: float, *, is_busy: bool, is_deaf: bool) -> Rung:
+        """The rung that is due.
+
+        A service that `is_deaf` owes the words that were said: it cannot answer them, and another
+        connection can be given what was kept of them.
+        """
+        limit = self.settings.end_ms
+        if limit is not None and self._waited_ms(now) >= limit and not is_busy:
+            return Rung.END
+        if is_busy or not self._outlet.is_up:
+            return Rung.SOUND
+        if is_deaf:
+            return Rung.SOUND if Rung.SWAP in self._climbed else Rung.SWAP
+        if self._can_nudge and Rung.NUDGE not in self._climbed and not self._climbed:
+            return Rung.NUDGE
+        if self._can_swap and Rung.SWAP not in self._climbed:
+            return Rung.SWAP
+        return Rung.SOUND
+
+    def climb(self, rung: Rung, now: float, *, is_busy: bool) -> None:
+        """Do what that rung is for."""
+        is_new = rung not in self._climbed
+        self._climbed.add(rung)
+        self._outlet.emit(DeadAir(rung=rung, waited_ms=self._waited_ms(now)))
+        if rung is Rung.NUDGE:
+            self._outlet.send(CreateResponse())
+        elif is_new and len(self._climbed - {Rung.NUDGE}) == 1 and not is_busy:
+            self._outlet.fail(ErrorCode.TIMEOUT, f"{self._provider} gave no answer in time")
+        if rung is Rung.SWAP:
+            self._outlet.do(Swap(reason=f"{self._provider} gave no answer in time"))
+        if rung in (Rung.SWAP, Rung.SOUND):
+            self._outlet.do(Tone())
+        self._outlet.deadlines.set(Due.ANSWER, now + self.settings.rung_ms / 1000)
+
+    def _waited_ms(self, now: float) -> float:
+        return 0.0 if self._since is None else round((now - self._since) * 1000, 3)
