@@ -1,10 +1,10 @@
-"""A developer's function as an agent."""
+"""A developer's function, or another framework's agent, as an agent."""
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, cast, get_type_hints
+from typing import Any, Protocol, cast, get_type_hints
 
-from beluga_voice.errors import ConfigurationError
+from beluga_voice.errors import ConfigurationError, MissingExtra
 from beluga_voice.interfaces import Agent, AgentTurn
 
 type AgentFunction = Callable[[Any], AsyncIterator[str] | Awaitable[str]]
@@ -12,6 +12,16 @@ type AgentFunction = Callable[[Any], AsyncIterator[str] | Awaitable[str]]
 
 It takes what the person said as `str`; if its parameter is annotated `AgentTurn`, the whole turn.
 """
+
+
+class ForeignAgent(Protocol):
+    """An agent of Pydantic AI, as far as it can be told without importing that."""
+
+    def run_stream_events(self, *args: Any, **settings: Any) -> Any: ...
+
+
+type GivenAgent = Agent | AgentFunction | ForeignAgent
+"""What an agent is made from."""
 
 
 class FunctionAgent:
@@ -27,15 +37,34 @@ class FunctionAgent:
         return answer if isinstance(answer, AsyncIterator) else _whole(answer)
 
 
+def _pydantic_agent(given: Any) -> Agent:
+    try:
+        from beluga_voice.agents.pydantic_ai import PydanticAgent
+    except ImportError as error:
+        raise MissingExtra("an agent of Pydantic AI", extra="pydantic-ai", op="agent") from error
+    return PydanticAgent(given)
+
+
+ADAPTERS: dict[str, Callable[[Any], Agent]] = {"pydantic_ai": _pydantic_agent}
+"""What makes an agent of another framework's, by the package that its class is from."""
+
+
 async def _whole(answer: Awaitable[str]) -> AsyncIterator[str]:
     yield await answer
 
 
-def agent_of(given: Agent | AgentFunction) -> Agent:
-    """An agent from an agent or a function; raises `ConfigurationError` for anything else."""
+def agent_of(given: GivenAgent) -> Agent:
+    """An agent from an agent, a function, or an agent of a framework in `ADAPTERS`.
+
+    Raises `ConfigurationError` for anything else, and `MissingExtra` where the framework is not
+    installed as it has to be.
+    """
     _refuse_class(given)
     if hasattr(given, "respond"):
         return cast(Agent, given)  # structural: it has the one method
+    for kind in inspect.getmro(type(given)):
+        if (adapter := ADAPTERS.get(kind.__module__.partition(".")[0])) is not None:
+            return adapter(given)
     if not callable(given):
         raise ConfigurationError(f"{given!r} is no agent: give an async function", op="agent")
     call = given if inspect.isroutine(given) else type(given).__call__

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from beluga_voice.errors import ConfigurationError
-from beluga_voice.events import HistoryItem, ToolResult
+from beluga_voice.events import HistoryItem
+from beluga_voice.memory.form import newest
 
 
 class InMemory:
@@ -30,11 +31,11 @@ class InMemory:
 
     async def save(self, key: str, items: Sequence[HistoryItem], /) -> None:
         """Keep these in place of what was saved before."""
-        kept = tuple(items[-self._max_items :])
-        # The result of a tool whose call was forgotten is an error to every service.
-        while kept and isinstance(kept[0], ToolResult):
-            kept = kept[1:]
-        self._kept[key] = kept
+        self._kept[key] = newest(items, self._max_items)
         self._kept.move_to_end(key)
         while len(self._kept) > self._max_keys:
             self._kept.popitem(last=False)
+
+    async def forget(self, key: str, /) -> None:
+        """Keep nothing under the key. A session that goes on with it saves again."""
+        self._kept.pop(key, None)
