@@ -21,13 +21,14 @@ from beluga_voice.events import (
     AgentResponseAudio,
     CallClosed,
     CallEvent,
+    HistoryItem,
     SessionEnded,
     SessionEvent,
     SessionId,
 )
 from beluga_voice.interfaces import Line
 from beluga_voice.server.access import Access
-from beluga_voice.server.app import Labels, create_app, listening, run
+from beluga_voice.server.app import Key, Labels, create_app, listening, run
 from beluga_voice.session.happening import Happening
 
 
@@ -38,6 +39,7 @@ class ScriptedSession:
         self.id = SessionId(f"scripted-{number}")
         self.line = line
         self.received: asyncio.Queue[CallEvent] = asyncio.Queue()
+        self.history: tuple[HistoryItem, ...] = ()
         self.is_closed = asyncio.Event()
         self.ends_on_close = True
         self._told: asyncio.Queue[Happening | None] = asyncio.Queue()
@@ -130,6 +132,7 @@ async def serving(
     limits: Limits | None = None,
     access: Access | None = None,
     labels: Labels | None = None,
+    tenant_of: Key | None = None,
     prepare: Callable[[ScriptedSession], None] = lambda _: None,
 ) -> AsyncGenerator[Server]:
     """A server with scripted sessions on a free port; nothing of it is left afterwards."""
@@ -150,6 +153,7 @@ async def serving(
         access=access or Access(host="127.0.0.1"),
         labels=labels,
         limits=limits,
+        tenant_of=tenant_of,
     )
     async with listening(app, host="127.0.0.1", port=0) as url, aiohttp.ClientSession() as http:
         server = Server(url=url, http=http, sessions=sessions)
@@ -174,7 +178,8 @@ class Stubborn(ScriptedSession):
 def make_session(line):
     return (Stubborn if "stubborn" in sys.argv else ScriptedSession)(line, 1)
 
-run(serve(make_session, port=int(sys.argv[1]), limits=Limits(close_seconds=60),
+limits = Limits(close_seconds=60, resume_seconds=0.5 if "brief" in sys.argv else 30)
+run(serve(make_session, port=int(sys.argv[1]), limits=limits,
           on_ready=lambda url: print(url, flush=True)))
 print("stopped in order", flush=True)
 """

@@ -314,13 +314,22 @@ async def test_a_session_that_does_not_end_is_ended() -> None:
 
 @on_each_loop
 async def test_one_caller_too_many() -> None:
-    """When all lines are busy the next caller is told so, and is served when one is free."""
+    """When all lines are busy the next caller is told so, and is served when one is free.
+
+    A page is told on the websocket, because it cannot see the status of the answer.
+    """
     async with serving(limits=Limits(max_sessions=1)) as server:
         first, session = await server.start()
-        second = await server.open()
+        second = await server.open(headers={"Origin": server.url})
         messages, code, reason = await ending(second)
         assert [message["code"] for message in messages] == ["server_full"]
         assert (code, reason) == (WSCloseCode.TRY_AGAIN_LATER, "server_full")
+        async with server.http.get(f"{server.url}/ws") as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "30")
+            assert await answer.json() == {
+                "error": "all 1 lines are busy; try again in a minute",
+                "code": "server_full",
+            }
         async with server.http.get(f"{server.url}/health") as health:
             assert await health.json() == {"status": "ok", "calls": 1, "max_calls": 1}
         await first.send_json({"type": "stop"})

@@ -1,11 +1,12 @@
 """The page in a real browser, with a microphone that plays a file."""
 
+import asyncio
 import os
 import shutil
 import statistics
 import wave
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from playwright.async_api import Page, async_playwright
 from scripted_session import ScriptedSession, Server, on_loop, serving, serving_program
 
+from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.events import (
     AgentResponseEnded,
     AgentResponseStarted,
@@ -226,14 +228,10 @@ def test_a_call_from_the_page(tmp_path: Path) -> None:
                 " tables by the window"
             ]
             assert await page.locator("#state").inner_text() == "Speaking"
-            assert await page.locator(".turn-head strong").all_text_contents() == ["600 ms"] * 2
-            numbers = await page.locator("#turns li").first.locator(".numbers span").all()
-            assert [await number.inner_text() for number in numbers] == [
-                "300",
-                "200",
-                "80",
-                "20",
-            ]  # together 600
+            totals = await page.locator(".turn-head strong").all_text_contents()
+            assert totals == ["–", "600 ms", "600 ms"], "the next turn is above the last two"
+            numbers = page.locator("#turns li").nth(1).locator(".numbers span")
+            assert await numbers.all_text_contents() == ["300", "200", "80", "20"]
             assert [
                 await page.locator(f"#m-{name}").inner_text()
                 for name in ("turns", "barges", "latency")
@@ -279,8 +277,8 @@ async def test_a_page_without_microphone() -> None:
 
 @on_loop
 async def test_a_page_whose_server_goes_away() -> None:
-    """When the server dies the page says so, and its button starts a new call when it is back."""
-    process, url = await serving_program()
+    """When the server dies and stays away, its button starts a new call when it is back."""
+    process, url = await serving_program("brief")
     async with browsing(url, None) as (page, _):
         await page.click("#talk")
         await measured(page, "m.isStarted")
@@ -296,6 +294,135 @@ async def test_a_page_whose_server_goes_away() -> None:
         await page.click("#talk")
         process.terminate()
         assert await process.wait() == 0
+
+
+@on_loop
+async def test_a_page_whose_server_forgot_the_call() -> None:
+    """A server that was started anew does not know the call: the page says so, and starts one."""
+    process, url = await serving_program()
+    async with browsing(url, None) as (page, _):
+        await page.click("#talk")
+        await measured(page, "m.isStarted")
+        process.kill()
+        await process.wait()
+        await page.locator(".note", has_text="The connection was lost").wait_for()
+        assert await page.locator("#state").inner_text() == "Reconnecting"
+        process, _ = await serving_program(port=int(url.rsplit(":", 1)[1]))
+        await page.get_by_text("This token is not known here; start a new call").wait_for()
+        await page.get_by_role("button", name="Reconnect").click()
+        await measured(page, "m.isStarted && !m.isOver")
+        process.terminate()
+        assert await process.wait() == 0
+
+
+class Wire:
+    """What lies between the page and the server: it can be cut, and mended."""
+
+    def __init__(self) -> None:
+        self.is_cut = False
+        self.far = ""
+        """The server that it leads to."""
+        self._ends: set[asyncio.StreamWriter] = set()
+
+    @asynccontextmanager
+    async def to(self, url: str) -> AsyncGenerator[str]:
+        """Another address of that server."""
+        self.far = url
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self.is_cut:
+                writer.transport.abort()
+                return
+            host, port = self.far.removeprefix("http://").split(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            self._ends |= {writer, far_writer}
+            await asyncio.gather(self._pass(reader, far_writer), self._pass(far_reader, writer))
+
+        async with await asyncio.start_server(carry, "127.0.0.1", 0) as server:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            self.cut()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.transport.abort()
+
+    def cut(self) -> None:
+        """Everything on it is lost, and nobody gets through."""
+        self.is_cut = True
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    def mend(self) -> None:
+        """It carries again."""
+        self.is_cut = False
+
+
+@on_loop
+async def test_a_page_comes_back_to_its_call() -> None:
+    """A page that lost its connection hears all the rest, and what was said meanwhile arrives."""
+    wire = Wire()
+    async with (
+        serving() as server,
+        wire.to(server.url) as url,
+        browsing(url, Path("/dev/null")) as (page, _),
+    ):
+        session = await started(page, server)
+        tone = (np.sin(np.arange(24000) * 2 * np.pi * 440 / 24000) * 9000).astype(np.int16)
+        session.line.send(PlayAudio(pcm=tone.tobytes()))
+        await measured(page, "m.received === 24000")
+        wire.cut()
+        await page.locator(".note", has_text="The connection was lost").wait_for()
+        assert await page.locator("#state").inner_text() == "Reconnecting"
+        for _ in range(2):
+            session.line.send(PlayAudio(pcm=tone.tobytes()))
+        session.tell(Transcription(utterance_id=UtteranceId("u"), text="meanwhile", is_final=True))
+        await page.fill("#entry", "typed meanwhile")
+        await page.press("#entry", "Enter")
+        while not session.received.empty():
+            session.received.get_nowait()
+        wire.mend()
+        await page.locator(".note", has_text="Back in the call.").wait_for()
+        said = await session.received.get()
+        assert isinstance(said, CallerAudio)
+        assert len(said.pcm) > RATE // 50 * 2, "frames that were kept come joined"
+        while (event := await session.received.get()) != CallerText(text="typed meanwhile"):
+            assert isinstance(event, CallerAudio)
+        await page.get_by_text("meanwhile", exact=True).wait_for()
+        heard = await measured(page, "m.received === 72000 && m.queuedMs === 0")
+        assert 2999 <= heard["playedMs"] <= 3001
+        assert (heard["losses"], heard["isLost"]) == (1, False)
+        assert await page.locator("#state").inner_text() == "Ready"
+        await page.click("#talk")
+        await session.is_closed.wait()
+
+
+@on_loop
+async def test_a_page_comes_back_when_the_network_does() -> None:
+    """When the browser says that there is no network, the page does not wait to find out."""
+    async with serving() as server, browsing(server.url, None) as (page, _):
+        session = await started(page, server)
+        await page.evaluate("window.dispatchEvent(new Event('offline'))")
+        await measured(page, "m.losses === 1 && !m.isLost")
+        await page.fill("#entry", "typed words")
+        await page.press("#entry", "Enter")
+        while (await session.received.get()) != CallerText(text="typed words"):
+            pass
+        await page.click("#talk")
+        await session.is_closed.wait()
+
+
+@on_loop
+async def test_a_page_that_is_turned_away_says_why() -> None:
+    """A page that is one too many shows the reason."""
+    async with serving(limits=Limits(max_sessions=1)) as server:
+        await server.start()
+        async with browsing(server.url, None) as (page, _):
+            await page.click("#talk")
+            await page.get_by_text("All 1 lines are busy").wait_for()
+            assert await page.locator("#state").inner_text() == "Not in a call"
 
 
 @on_loop

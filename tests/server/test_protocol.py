@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beluga_voice.backends.websocket import protocol
-from beluga_voice.backends.websocket.protocol import Limits, Refusal, WireCode, WireProtocol
+from beluga_voice.backends.websocket.protocol import (
+    Heard,
+    Limits,
+    Refusal,
+    Resume,
+    SignOfLife,
+    WireCode,
+    WireProtocol,
+)
 from beluga_voice.events import (
     CallClosed,
     CallerAudio,
@@ -28,9 +36,15 @@ def in_call(limits: Limits | None = None) -> WireProtocol:
     return wire
 
 
+RESUME = '{"type": "resume", "version": 1, "token": "t", "position": 7, "event": 3}'
+
+
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
+        ('{"type": "heard", "position": 480, "event": 7}', Heard(position=480, event=7)),
+        ('{"type": "heard", "position": 480}', Heard(position=480, event=0)),
+        ('{"type": "ping"}', SignOfLife.ASKED),
         ('{"type": "text", "text": "hello"}', CallerText(text="hello")),
         ('{"type": "text", "text": "hello", "mood": 7}', CallerText(text="hello")),
         ('{"type": "interrupt"}', CallerInterrupt()),
@@ -70,7 +84,11 @@ def test_binary_is_sound() -> None:
         ('{"type": "key", "key": "5\\n"}', WireCode.INVALID_FIELD),
         ('{"type": "key", "key": "x"}', WireCode.INVALID_FIELD),
         ('{"type": "talk_key", "is_down": "yes"}', WireCode.INVALID_FIELD),
+        ('{"type": "heard", "position": -1}', WireCode.INVALID_FIELD),
+        ('{"type": "heard", "position": 1e300}', WireCode.INVALID_FIELD),
+        ('{"type": "heard"}', WireCode.INVALID_FIELD),
         (START, WireCode.ALREADY_STARTED),
+        (RESUME, WireCode.ALREADY_STARTED),
         (b"\x00" * 641, WireCode.INVALID_AUDIO_FORMAT),
     ],
 )
@@ -100,6 +118,10 @@ def test_the_longest_text_is_taken() -> None:
         ('{"type": "stop"}', WireCode.NOT_STARTED),
         ("{", WireCode.INVALID_JSON),
         ('{"type": "begin"}', WireCode.UNKNOWN_TYPE),
+        ('{"type": "ping"}', WireCode.NOT_STARTED),
+        ('{"type": "resume", "version": 1}', WireCode.INVALID_FIELD),
+        ('{"type": "resume", "version": 1, "token": ""}', WireCode.INVALID_FIELD),
+        ('{"type": "resume", "version": 2, "token": "t"}', WireCode.UNSUPPORTED_VERSION),
         ('{"type": "start"}', WireCode.INVALID_FIELD),
         ('{"type": "start", "version": 2}', WireCode.UNSUPPORTED_VERSION),
         ('{"type": "start", "version": 1, "input_rate": 44100}', WireCode.UNSUPPORTED_RATE),
@@ -113,6 +135,33 @@ def test_only_a_valid_start_opens_a_call(message: str | bytes, code: WireCode) -
     assert isinstance(refusal, Refusal)
     assert (refusal.code, refusal.is_fatal) == (code, True)
     assert wire.options is None
+
+
+def test_a_caller_who_comes_back_is_in_a_call_once_that_was_found() -> None:
+    """Until the driver says so nothing else may be said; then the rates are those of the call."""
+    wire = WireProtocol(Limits(), now=0)
+    assert wire.receive(RESUME, now=0) == Resume(token="t", position=7, event=3)
+    assert wire.options is None
+    for early in (RESUME, START, b"\0\0", '{"type": "stop"}'):
+        refusal = wire.receive(early, now=0)
+        assert isinstance(refusal, Refusal)
+        assert (refusal.code, refusal.is_fatal) == (WireCode.NOT_STARTED, True)
+    options = LineOptions(input_rate=8000, output_rate=8000)
+    wire.resumed(options)
+    assert wire.options is options
+    assert wire.can_resume
+    assert wire.receive(b"\0\0", now=0) == CallerAudio(pcm=b"\0\0")
+
+
+@pytest.mark.parametrize(
+    ("resume", "seconds", "can_resume"),
+    [("true", 30, True), ("false", 30, False), ("true", 0, False)],
+)
+def test_who_asks_for_it_can_come_back(resume: str, seconds: float, can_resume: bool) -> None:
+    """A caller may come back who said so in `start`, where calls wait at all."""
+    wire = WireProtocol(Limits(resume_seconds=seconds), now=0)
+    wire.receive(f'{{"type": "start", "version": 1, "resume": {resume}}}', now=0)
+    assert wire.can_resume is can_resume
 
 
 def test_start_gives_the_line_its_rates() -> None:

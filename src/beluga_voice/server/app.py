@@ -3,11 +3,17 @@
     GET /              the page
     GET /static/...    its scripts and styles, as they lie in the package
     GET /config.json   what answers here, for the page's footnote; needs the token, if there is one
-    GET /health        {"status": "ok", "calls": 2, "max_calls": 50}, for load balancers
+    GET /health        {"status": "ok", "calls": 2, "max_calls": 50}, for people and dashboards
+    GET /healthz       200 for as long as the process serves anything
+    GET /readyz        200 while new calls are taken, then 503: for load balancers
     GET /ws            the websocket of `docs/reference/websocket.md`; needs the token likewise
 
 `create_app` gives the application, to be run by whoever likes; `serve` runs it until SIGINT or
 SIGTERM, and `run` runs any coroutine on uvloop where it is installed. There is no access log.
+
+SIGTERM drains: new calls are refused, what is being said is finished, and calls that another
+process can go on with are handed over. SIGINT, which is a person at a terminal, does without. A
+second signal ends the process at once.
 """
 
 import asyncio
@@ -22,7 +28,7 @@ from pathlib import Path
 
 import msgspec
 
-from beluga_voice.backends.websocket.carrier import Session, WebSocketCarrier
+from beluga_voice.backends.websocket.carrier import Checkpoints, Session, WebSocketCarrier
 from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.errors import ConfigurationError, MissingExtra
 from beluga_voice.interfaces import Line
@@ -36,8 +42,15 @@ except ImportError as missing:
 _STATIC = Path(str(files("beluga_voice.server") / "static"))
 _SHUTDOWN_SECONDS = 5.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DRAIN_SECONDS = 20.0
+"""How long what is being said may take to be finished when the server is stopped."""
+
+CARRIER = web.AppKey("carrier", WebSocketCarrier)
+"""What carries the calls of an application."""
 
 type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+type Key = Callable[[web.Request], str]
+"""For whom a request counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +72,18 @@ def create_app(
     access: Access,
     labels: Labels | None = None,
     limits: Limits | None = None,
+    checkpoints: Checkpoints | None = None,
+    tenant_of: Key | None = None,
+    provider_of: Key | None = None,
 ) -> web.Application:
-    """The application. Shutting it down ends its calls in order, within their deadlines."""
-    carrier = WebSocketCarrier(make_session, limits=limits)
+    """The application. Shutting it down ends its calls in order, within their deadlines.
+
+    `tenant_of` says for whom a call counts where `Limits` bounds the calls of one tenant: without
+    it, for the address it comes from. `provider_of` likewise; without it, none is counted.
+    """
+    carrier = WebSocketCarrier(make_session, limits=limits, checkpoints=checkpoints)
     config = msgspec.json.encode(labels or Labels())
+    tenant_of = tenant_of or address_of
 
     @web.middleware
     async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -79,6 +100,14 @@ def create_app(
             {"status": "ok", "calls": carrier.calls, "max_calls": carrier.limits.max_sessions}
         )
 
+    async def alive(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="ok")
+
+    async def ready(_: web.Request) -> web.StreamResponse:
+        if carrier.is_ready:
+            return web.Response(text="ok")
+        return web.Response(status=503, text="draining")
+
     async def describe(request: web.Request) -> web.StreamResponse:
         if denial := access.check(request.headers):
             return _denied(denial)
@@ -87,20 +116,29 @@ def create_app(
     async def call(request: web.Request) -> web.StreamResponse:
         if denial := access.check(request.headers):
             return _denied(denial)
-        return await carrier.handle(request)
+        provider = "" if provider_of is None else provider_of(request)
+        return await carrier.handle(request, tenant=tenant_of(request), provider=provider)
 
     async def stop(_: web.Application) -> None:
         await carrier.stop()
 
     app = web.Application(middlewares=[check_host])
+    app[CARRIER] = carrier
     app.router.add_get("/", page)
     app.router.add_get("/config.json", describe)
     app.router.add_get("/health", health)
+    app.router.add_get("/healthz", alive)
+    app.router.add_get("/readyz", ready)
     app.router.add_get("/ws", call)
     app.router.add_static("/static", _STATIC)
     app.on_response_prepare.append(_add_security_headers)
     app.on_shutdown.append(stop)
     return app
+
+
+def address_of(request: web.Request) -> str:
+    """The address a request comes from: a tenant, where nothing else tells tenants apart."""
+    return request.remote or ""
 
 
 @asynccontextmanager
@@ -134,10 +172,15 @@ async def serve(
     allow_unauthenticated: bool = False,
     labels: Labels | None = None,
     limits: Limits | None = None,
+    checkpoints: Checkpoints | None = None,
+    drain_seconds: float = DRAIN_SECONDS,
+    tenant_of: Key | None = None,
+    provider_of: Key | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; then end the calls in order. A second signal kills.
 
+    SIGTERM drains first, for at most `drain_seconds`: see `WebSocketCarrier.drain`.
     `on_ready` is given the URL once callers can come. Raises `ConfigurationError` when the address
     cannot be had, or is open to other machines without a token.
     """
@@ -147,13 +190,22 @@ async def serve(
         allowed_origins=allowed_origins,
         allow_unauthenticated=allow_unauthenticated,
     )
-    app = create_app(make_session, access=access, labels=labels, limits=limits)
+    app = create_app(
+        make_session,
+        access=access,
+        labels=labels,
+        limits=limits,
+        checkpoints=checkpoints,
+        tenant_of=tenant_of,
+        provider_of=provider_of,
+    )
     async with listening(app, host=host, port=port) as url:
         tune_garbage_collector()
         with _stop_signals() as stopped:
             if on_ready is not None:
                 on_ready(url)
-            await stopped.wait()
+            if await stopped is signal.SIGTERM and drain_seconds > 0:
+                await app[CARRIER].drain(drain_seconds)
 
 
 def run[T](main: Coroutine[object, object, T]) -> T:
@@ -182,13 +234,14 @@ def tune_garbage_collector() -> None:
 
 
 @contextmanager
-def _stop_signals() -> Generator[asyncio.Event]:
-    """Turns the first stop signal into an event, and leaves the next one to the system."""
+def _stop_signals() -> Generator[asyncio.Future[signal.Signals]]:
+    """Turns the first stop signal into a result, and leaves the next one to the system."""
     loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
+    stopped: asyncio.Future[signal.Signals] = loop.create_future()
 
-    def stop() -> None:
-        stopped.set()
+    def stop(which: signal.Signals) -> None:
+        if not stopped.done():
+            stopped.set_result(which)
         for number in _STOP_SIGNALS:
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_DFL)
@@ -196,7 +249,7 @@ def _stop_signals() -> Generator[asyncio.Event]:
     # Windows has no signal handlers in its loop: there KeyboardInterrupt ends it at once.
     with suppress(NotImplementedError):
         for number in _STOP_SIGNALS:
-            loop.add_signal_handler(number, stop)
+            loop.add_signal_handler(number, stop, number)
     yield stopped
 
 

@@ -1,142 +1,83 @@
 """Carries calls between aiohttp websockets and sessions.
 
-One connection is one call and one task group: `read` takes the caller's messages and never waits
-for a write, `write` empties the outbox of what could not be written at once, `talk` holds the
-session and passes on its events. Whatever happens first (the caller leaves, the session ends, a
-rule is broken, the server stops) resolves one future with an `Ending`, and one piece of code winds
-the call up from there.
+The carrier lets callers in, and back in. Each websocket is a `Connection`; each that says `start`
+gets a `Call`, whose session outlives the connection where the caller asked for that. The handler
+of the connection on which a call began owns the call, and ends when the call has ended.
 
-The caller's sound that comes between `start` and `started` is dropped: nobody listens yet. When the
-caller does not read, at most `Limits.outbox_audio_seconds` of sound and `Limits.outbox_messages`
-messages wait for them; then the call is closed with 1008 `too_slow`.
+A server that stops is *drained* first: it lets nobody in, waits until what is being said has been
+said, moves the calls that another process can go on with, and ends the others.
 
 Nothing a person says, and no exception's text, is written to the log.
 """
 
 import asyncio
 import logging
-import traceback
-from collections.abc import AsyncIterator, Callable
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self, assert_never, cast
+from functools import partial
+from time import time
 
-from msgspec.structs import replace
-
-from beluga_voice.backends.websocket.outbox import Outbox, Ping, Pong
-from beluga_voice.backends.websocket.protocol import (
-    SAMPLE_BYTES,
-    SUBPROTOCOL,
-    Limits,
-    Refusal,
-    WireCode,
-    WireProtocol,
-    error,
-    event,
-    started,
-)
-from beluga_voice.errors import BelugaError, CallEnded, MissingExtra
-from beluga_voice.events import (
-    CallClosed,
-    CallCommand,
-    CallerAudio,
-    CallEvent,
-    ClearPlayback,
-    FunctionAnswered,
-    FunctionCalled,
-    HangUp,
-    PlayAudio,
-    SessionId,
-)
-from beluga_voice.interfaces import Line, LineOptions, WireMessage
-from beluga_voice.session.happening import Happening
-from beluga_voice.session.jsonform import encode
+from beluga_voice.errors import BelugaError, MissingExtra
 
 try:
-    from aiohttp import ClientConnectionResetError, WebSocketError, WSCloseCode, WSMsgType, web
+    from aiohttp import WSCloseCode, web
 except ImportError as missing:
     raise MissingExtra("the websocket carrier", extra="server", op="websocket") from missing
 
+from beluga_voice.backends.websocket.admission import RETRY_SECONDS, Admission, Party
+from beluga_voice.backends.websocket.call import Call, Session, place_of
+from beluga_voice.backends.websocket.connection import TRANSPORT_BYTES, Connection
+from beluga_voice.backends.websocket.ending import (
+    MOVING,
+    NOT_RESUMED,
+    REPLACED,
+    TAKEN_OVER,
+    Ending,
+    failed,
+    refused,
+    stopping,
+)
+from beluga_voice.backends.websocket.parking import Gone, Parking, hashed
+from beluga_voice.backends.websocket.protocol import (
+    SUBPROTOCOL,
+    Heard,
+    Limits,
+    Refusal,
+    Resume,
+    Ticket,
+    WireCode,
+)
+from beluga_voice.backends.websocket.saver import Saver
+from beluga_voice.checkpoints.checkpoint import Checkpoint, pending
+from beluga_voice.checkpoints.store import CheckpointStore
+from beluga_voice.interfaces import Line, LineOptions
+
+__all__ = ["Checkpoints", "Session", "WebSocketCarrier"]
+
 _log = logging.getLogger(__name__)
 
-# A small buffer in the transport keeps sound in the outbox, where it can still be withdrawn.
-_TRANSPORT_BYTES = 8 * 1024
-_ROOM_BYTES = _TRANSPORT_BYTES // 2
-"""What is in the transport already, and what is added, when nobody need wait: text may take more
-bytes than it has characters, and each message has a header."""
-
-
-class Session(Protocol):
-    """What the carrier needs of a session: an async context manager that takes and tells events.
-
-    `receive` never waits. `events` subscribes, with or without the agent's sound, and ends after
-    `SessionEnded`.
-    """
-
-    @property
-    def id(self) -> SessionId: ...
-
-    def receive(self, event: CallEvent, /) -> None: ...
-
-    def events(self, *, with_audio: bool) -> AsyncIterator[Happening]: ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> bool | None: ...
+CLAIM_SECONDS = 5.0
+"""How long a store may take to give a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a call ends: the close code, one word of reason, and what the caller is told before."""
+class Checkpoints:
+    """Lets other processes go on with the calls of this one, and this one with theirs."""
 
-    code: int
-    reason: str
-    refusal: Refusal | None = None
-    can_write: bool = True
-    """The caller is there and reads."""
-
-
-class WebSocketLine:
-    """The way to a caller on a websocket. `send` raises `CallEnded` when the call is over."""
-
-    def __init__(
-        self, options: LineOptions, outbox: Outbox, *, on_hang_up: Callable[[], None]
-    ) -> None:
-        self._options = options
-        self._outbox = outbox
-        self._on_hang_up = on_hang_up
-
-    @property
-    def options(self) -> LineOptions:
-        """The rates the caller asked for."""
-        return self._options
-
-    def send(self, command: CallCommand, /) -> None:
-        """Put a command on its way; never waits."""
-        if self._outbox.is_finished:
-            raise CallEnded("the caller's websocket is closed", op="websocket.send")
-        match command:
-            case PlayAudio():
-                self._outbox.put_audio(command.pcm)
-            case ClearPlayback():
-                self._outbox.clear()
-            case HangUp():
-                self._on_hang_up()
-            case _:
-                assert_never(command)
+    store: CheckpointStore
+    """What all of them share."""
+    make_session: Callable[[Line, Checkpoint], Session]
+    """Makes a session that goes on from a checkpoint, at the line's rates."""
+    settings: str = ""
+    """What the settings of this process are called; it is kept in each checkpoint."""
 
 
 class WebSocketCarrier:
     """Answers websockets: each that says `start` gets a session of its own.
 
-    Who may call is decided before: `handle` admits everybody up to `Limits.max_sessions`.
+    Who may call is decided before: `handle` admits everybody up to the limits.
     """
 
     def __init__(
@@ -144,10 +85,20 @@ class WebSocketCarrier:
         make_session: Callable[[Line], Session],
         *,
         limits: Limits | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self._make_session = make_session
         self._limits = limits or Limits()
-        self._calls: set[_Call] = set()
+        self._checkpoints = checkpoints
+        self._admission = Admission(self._limits)
+        self._parking: Parking[Call] = Parking()
+        self._connections: set[Connection] = set()
+        self._calls: dict[Call, Party] = {}
+        self._claims: set[asyncio.Task[None]] = set()
+        self._claimed: dict[Call, Checkpoint] = {}
+        """Calls that go on from a checkpoint, until their session listens."""
+        self._handlers = 0
+        self._is_draining = False
         self._is_stopping = False
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -159,321 +110,401 @@ class WebSocketCarrier:
 
     @property
     def calls(self) -> int:
-        """Connections that are open now."""
-        return len(self._calls)
+        """Places that are taken: calls, and connections that may become one."""
+        return self._admission.inside
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one websocket to its end."""
-        limits = self._limits
+    @property
+    def is_ready(self) -> bool:
+        """Whether new calls are taken, if there is a place."""
+        return not (self._is_draining or self._is_stopping)
+
+    async def handle(
+        self, request: web.Request, *, tenant: str = "", provider: str = ""
+    ) -> web.StreamResponse:
+        """Serve one websocket to its end.
+
+        `tenant` and `provider` are for whom a place is counted where `Limits` bounds that. A
+        program that cannot be let in is answered with HTTP 503 or 429. A page could not see that,
+        so it is told on the websocket.
+        """
         offered = _offered(request)
         if offered and SUBPROTOCOL not in offered:
             # Not left to aiohttp, which would log the whole list, and a token may be in it.
             return web.Response(status=400, text=f"offer the subprotocol {SUBPROTOCOL}, or none")
+        party = Party(tenant=tenant, provider=provider)
+        refusal = self._refusal(party, is_resuming="resume" in request.query)
+        if refusal is not None and "Origin" not in request.headers:
+            return turned_away(refusal)
         websocket = web.WebSocketResponse(
             # One byte more, because aiohttp refuses a message that is exactly as long as its cap.
-            max_msg_size=limits.max_message_bytes + 1,
-            timeout=limits.close_seconds,
+            max_msg_size=self._limits.max_message_bytes + 1,
+            timeout=self._limits.close_seconds,
             autoclose=False,
             autoping=False,
             compress=False,
-            writer_limit=_TRANSPORT_BYTES,
+            writer_limit=TRANSPORT_BYTES,
             protocols=(SUBPROTOCOL,) if offered else (),
         )
-        await websocket.prepare(request)
-        transport = request.transport
-        if transport is not None:
-            transport.set_write_buffer_limits(high=_TRANSPORT_BYTES)
-        call = _Call(websocket, transport, self._make_session, limits)
-        if refusal := self._refusal():
-            call.end(_refused(refusal))
-        self._calls.add(call)
+        self._handlers += 1
         self._is_quiet.clear()
+        has_place = refusal is None and self._admission.enter(party) is None
+        try:
+            await self._serve(request, websocket, party, refusal, has_place=has_place)
+        finally:
+            self._handlers -= 1
+            if not self._handlers:
+                self._is_quiet.set()
+        return websocket
+
+    async def _serve(
+        self,
+        request: web.Request,
+        websocket: web.WebSocketResponse,
+        party: Party,
+        refusal: Refusal | None,
+        *,
+        has_place: bool,
+    ) -> None:
+        """One connection to its end, and the call that began on it."""
+        connection: Connection | None = None
+        try:
+            await websocket.prepare(request)
+            transport = request.transport
+            if transport is not None:
+                transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
+            connection = Connection(
+                websocket,
+                transport,
+                self._limits,
+                on_first=partial(self._begin, party),
+                on_heard=self._heard,
+                on_over=self._leave,
+            )
+            connection.has_place = has_place
+            if refusal is not None:
+                connection.end(refused(refusal))
+            self._connections.add(connection)
+            await self._carry(connection, websocket, transport)
+        finally:
+            if connection is None:
+                if has_place:
+                    self._admission.leave(party)
+            else:
+                self._connections.discard(connection)
+                if connection.has_place:
+                    self._admission.leave(party)
+                if connection.is_owner and connection.call is not None:
+                    await self._see_out(connection.call)
+
+    async def _carry(
+        self,
+        connection: Connection,
+        websocket: web.WebSocketResponse,
+        transport: asyncio.Transport | None,
+    ) -> None:
         try:
             try:
-                ending = await call.run()
+                ending = await connection.run()
             except Exception as failure:
-                _log.error("a call broke: %s", _where(failure))
-                ending = _failed("the call broke; the server's log says where")
-            _log.info("call of session %s ended: %s", call.session_id or "-", ending.reason)
-            with suppress(TimeoutError, ConnectionError):
-                async with asyncio.timeout(limits.close_seconds):
-                    await websocket.close(code=ending.code, message=ending.reason.encode())
+                _log.error("a call broke: %s", place_of(failure))
+                ending = failed("the call broke; the server's log says where")
+                if connection.call is not None:
+                    connection.call.end(ending)
+            session = connection.call.session if connection.call else None
+            name = session.id if session else "-"
+            verb = "ended" if ending.is_final else "lost its connection"
+            _log.info("call of session %s %s: %s", name, verb, ending.reason)
+            await self._close(websocket, ending)
+        except asyncio.CancelledError:
+            if connection.is_owner and connection.call is not None:
+                connection.call.end(refused(stopping(), code=WSCloseCode.GOING_AWAY))
+            raise
         finally:
-            self._calls.discard(call)
-            if not self._calls:
-                self._is_quiet.set()
             if transport is not None and not transport.is_closing():
                 transport.abort()
-        return websocket
+
+    async def _close(self, websocket: web.WebSocketResponse, ending: Ending) -> None:
+        try:
+            with suppress(TimeoutError, ConnectionError):
+                async with asyncio.timeout(self._limits.close_seconds):
+                    await websocket.close(code=ending.code, message=ending.reason.encode())
+        except asyncio.CancelledError:
+            # A task of ours that was cancelled while it wrote has cancelled what aiohttp waits for.
+            if (me := asyncio.current_task()) is not None and me.cancelling():
+                raise
+
+    # ── calls begin and go on ───────────────────────────────────────────────────────────────
+
+    def _begin(self, party: Party, connection: Connection, asked: LineOptions | Resume) -> None:
+        """The caller's first message."""
+        if isinstance(asked, LineOptions):
+            if not connection.has_place and (refusal := self._admission.enter(party)):
+                connection.end(refused(refusal))
+                return
+            connection.expect(asked)
+            can_resume = connection.protocol.can_resume
+            self._own(connection, party, self._make_session, asked, can_resume=can_resume)
+            return
+        claim = asyncio.create_task(self._resume(party, connection, asked), name="websocket resume")
+        self._claims.add(claim)
+        claim.add_done_callback(self._claims.discard)
+
+    def _own(
+        self,
+        connection: Connection,
+        party: Party,
+        make_session: Callable[[Line], Session],
+        options: LineOptions,
+        *,
+        can_resume: bool,
+        resumed: tuple[Checkpoint, int] | None = None,
+    ) -> None:
+        """Start a call, which takes the connection's place."""
+        generation = 0 if resumed is None else resumed[0].generation
+        call = Call(
+            make_session,
+            options,
+            connection,
+            self._limits,
+            can_resume=can_resume,
+            resumes_at=None if resumed is None else resumed[1],
+            on_session=partial(self._admit_back, generation=generation),
+            on_state=self._consider,
+        )
+        connection.has_place = False
+        connection.call, connection.is_owner = call, True
+        self._calls[call] = party
+
+    async def _give_back(self, checkpoint: Checkpoint) -> None:
+        """Nothing came of going on with a call: whoever comes with the token may try again."""
+        assert self._checkpoints is not None
+        try:
+            async with asyncio.timeout(CLAIM_SECONDS):
+                await self._checkpoints.store.save(checkpoint)
+        except (BelugaError, TimeoutError) as failure:
+            _log.error("giving a checkpoint back failed: %s", type(failure).__name__)
+
+    def _admit_back(self, call: Call, *, generation: int) -> Ticket:
+        """The session of a call listens: its caller may come back to it."""
+        self._claimed.pop(call, None)
+        ticket = self._issue(call)
+        if self._checkpoints is not None:
+            call.saver = Saver(
+                self._checkpoints.store,
+                snapshot=partial(self._snapshot, call, generation=generation, created_at=time()),
+                renew_seconds=self._limits.resume_seconds,
+                on_taken=lambda: call.end(TAKEN_OVER),
+            )
+        return ticket
+
+    def _issue(self, call: Call) -> Ticket:
+        token = secrets.token_urlsafe(24)
+        self._parking.issue(call, token)
+        call.token_hash = hashed(token)
+        return Ticket(token=token, seconds=self._limits.resume_seconds)
+
+    async def _resume(self, party: Party, connection: Connection, asked: Resume) -> None:
+        """A caller comes back: to a call of this process, or to one of another."""
+        found = self._parking.take(asked.token, asyncio.get_running_loop().time())
+        if isinstance(found, Call):
+            await self._go_on(found, party, connection, asked)
+            return
+        checkpoint: Checkpoint | None = None
+        try:
+            if self._checkpoints is not None:
+                if not connection.has_place and (refusal := self._admission.enter(party)):
+                    connection.end(refused(refusal))
+                    return
+                connection.has_place = True
+                async with asyncio.timeout(CLAIM_SECONDS):
+                    store = self._checkpoints.store
+                    checkpoint = await store.claim(hashed(asked.token), now=time())
+        except (BelugaError, TimeoutError) as failure:
+            _log.error("claiming a checkpoint failed: %s", type(failure).__name__)
+            connection.end(failed("the store of checkpoints does not answer; try again"))
+            return
+        if checkpoint is None or self._checkpoints is None:
+            connection.end(refused(_not_resumed(found)))
+        elif connection.is_over:
+            await self._give_back(checkpoint)
+        else:
+            options = LineOptions(
+                input_rate=checkpoint.input_rate,
+                output_rate=checkpoint.output_rate,
+                lead_ms=self._limits.lead_ms,
+            )
+            connection.protocol.resumed(options)
+            connection.expect(options)
+            make = self._checkpoints.make_session
+            self._own(
+                connection,
+                party,
+                lambda line: make(line, checkpoint),
+                options,
+                can_resume=True,
+                resumed=(checkpoint, asked.position),
+            )
+            assert connection.call is not None
+            self._claimed[connection.call] = checkpoint
+            self._parking.issue(connection.call, asked.token)  # the answer may be lost
+
+    async def _go_on(self, call: Call, party: Party, connection: Connection, asked: Resume) -> None:
+        """A caller comes back to a call of this process."""
+        before = call.connection
+        call.connection = None
+        if before is not None:
+            before.end(REPLACED)
+        ticket = self._issue(call)
+        if call.saver is not None:
+            await call.saver.save()  # the token is good elsewhere, too, before the caller has it
+        if connection.is_over or call.over.done():
+            connection.end(refused(_not_resumed(Gone.OVER)))
+            if call.connection is None:
+                self._park(call)
+            return
+        if connection.has_place:
+            self._admission.leave(party)
+            connection.has_place = False
+        connection.protocol.resumed(call.options)
+        connection.expect(call.options)
+        connection.call = call
+        if call.connection is not None:
+            call.connection.end(REPLACED)  # it was faster
+        call.resume(connection, asked, ticket)
+
+    def _heard(self, connection: Connection, heard: Heard) -> None:
+        call = connection.call
+        if call is not None and call.connection is connection:
+            self._parking.confirm(call)
+            call.confirm(heard)
+
+    def _park(self, call: Call) -> None:
+        """Nobody is connected to it."""
+        if call.over.done():
+            return
+        until = asyncio.get_running_loop().time() + self._limits.resume_seconds
+        self._parking.leave(call, until=until)
+
+        def expire() -> None:
+            self._parking.drop(call, Gone.EXPIRED)
+            call.end(NOT_RESUMED)
+
+        call.park(until, expire)
+        if call.saver is not None:
+            call.saver.note()  # the caller may come back to another process
+        self._consider(call)
+
+    # ── calls end ───────────────────────────────────────────────────────────────────────────
+
+    async def _leave(self, connection: Connection, ending: Ending) -> None:
+        """A connection is over: what becomes of its call?"""
+        call = connection.call
+        if call is None or call.connection is not connection:
+            return
+        if call.can_resume and not ending.is_final and not call.over.done():
+            self._park(call)
+        else:
+            call.end(ending)
+            await call.close()
+
+    async def _see_out(self, call: Call) -> None:
+        """Wait for the end of a call, and forget it."""
+        try:
+            await call.over
+        except asyncio.CancelledError:
+            call.end(refused(stopping(), code=WSCloseCode.GOING_AWAY))
+            raise
+        finally:
+            try:
+                await call.close()
+                if (checkpoint := self._claimed.pop(call, None)) is not None:
+                    await self._give_back(checkpoint)
+            finally:
+                self._parking.drop(call)
+                self._admission.leave(self._calls.pop(call))
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more calls; have what is being said finished, within so many seconds.
+
+        A call is moved, where another process can go on with it, or ended, as soon as nobody
+        speaks in it; what is left when the time is over is moved, or left to `stop`.
+        """
+        self._is_draining = True
+        for call in tuple(self._calls):
+            self._consider(call)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._is_quiet.wait()
+        moving = [call for call in self._calls if call.can_move]
+        for call in moving:
+            call.end(MOVING)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * self._limits.close_seconds):
+                for call in moving:
+                    await call.wait_closed()
 
     async def stop(self) -> None:
         """End every call in order, refuse new ones, and wait until all are gone, within a bound."""
         self._is_stopping = True
-        refusal = self._refusal()
-        assert refusal is not None
+        ending = refused(stopping(), code=WSCloseCode.GOING_AWAY)
+        for connection in tuple(self._connections):
+            connection.end(ending)
         for call in tuple(self._calls):
-            call.end(_refused(refusal, code=WSCloseCode.GOING_AWAY))
+            call.end(ending)
         with suppress(TimeoutError):
             async with asyncio.timeout(2 * self._limits.close_seconds):
                 await self._is_quiet.wait()
 
-    def _refusal(self) -> Refusal | None:
-        if self._is_stopping:
-            return Refusal(
-                code=WireCode.SERVER_STOPPING, message="the server is stopping", is_fatal=True
-            )
-        if len(self._calls) >= self._limits.max_sessions:
-            return Refusal(
-                code=WireCode.SERVER_FULL,
-                message=f"all {self._limits.max_sessions} lines are busy; try again in a minute",
-                is_fatal=True,
-            )
-        return None
+    def _consider(self, call: Call) -> None:
+        """While the server is drained: has the moment come to part with that call?"""
+        if not self._is_draining or call.over.done() or not call.is_still:
+            return
+        call.end(MOVING if call.can_move else refused(stopping(), code=WSCloseCode.GOING_AWAY))
 
-
-class _Call:
-    """One connection, from `start` to its ending."""
-
-    def __init__(
-        self,
-        websocket: web.WebSocketResponse,
-        transport: asyncio.Transport | None,
-        make_session: Callable[[Line], Session],
-        limits: Limits,
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._websocket = websocket
-        self._transport = transport
-        self._make_session = make_session
-        self._limits = limits
-        self._protocol = WireProtocol(limits, now=self._loop.time())
-        self._asked: asyncio.Future[LineOptions] = self._loop.create_future()
-        self._over: asyncio.Future[Ending] = self._loop.create_future()
-        self._session: Session | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._heartbeat: asyncio.TimerHandle | None = None
-        self._alive_at = self._loop.time()
-        """When there was a ping or a pong last; the protocol knows of all else."""
-        self._outbox = Outbox(
-            max_messages=limits.outbox_messages,
-            max_audio_bytes=0,
-            on_overflow=self._overflow,
-            write_now=self._write_now,
+    def _snapshot(self, call: Call, *, generation: int, created_at: float) -> Checkpoint:
+        session, checkpoints = call.session, self._checkpoints
+        assert session is not None
+        assert checkpoints is not None
+        history = tuple(session.history)
+        return Checkpoint(
+            session_id=session.id,
+            token_hash=call.token_hash,
+            generation=generation,
+            settings=checkpoints.settings,
+            history=history,
+            unheard_text=call.unheard_text,
+            pending_tools=pending(history),
+            input_rate=call.options.input_rate,
+            output_rate=call.options.output_rate,
+            created_at=created_at,
+            # Written again after half of that, so a caller has the stated time at least.
+            expires_at=time() + 2 * self._limits.resume_seconds,
         )
 
-    @property
-    def session_id(self) -> SessionId | None:
-        """The session's, once there is one."""
-        return self._session.id if self._session else None
-
-    def end(self, ending: Ending) -> None:
-        """Wind the call up; the first reason counts."""
-        if not self._over.done():
-            self._over.set_result(ending)
-
-    async def run(self) -> Ending:
-        """Carry the call until it is over, and leave nothing behind but the open socket."""
-        self._check_patience()
-        self._check_life()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(), name="websocket write")
-                reading = tasks.create_task(self._read(), name="websocket read")
-                talking = tasks.create_task(self._talk(), name="websocket talk")
-                ending = await self._over
-                await self._end_session(talking, ending)
-                reading.cancel()
-                await self._flush(writing, ending)
-        finally:
-            for timer in (self._timer, self._heartbeat):
-                if timer is not None:
-                    timer.cancel()
-        return ending
-
-    def _check_patience(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if refusal := self._protocol.expire(now=self._loop.time()):
-            self.end(_refused(refusal))
-        else:
-            self._timer = self._loop.call_at(self._protocol.deadline(), self._check_patience)
-
-    def _check_life(self) -> None:
-        """Ping a caller who says nothing, and end the call of one who does not answer that.
-
-        Done here, because aiohttp's own heartbeat takes a callback for each message that comes.
-        """
-        heartbeat, now = self._limits.heartbeat_seconds, self._loop.time()
-        alive_at = max(self._alive_at, self._protocol.heard_at)
-        due = alive_at + heartbeat
-        if now >= due:
-            last = due + heartbeat / 2
-            if now >= last:
-                self.end(_gone(None))
-                return
-            self._outbox.put_ping()
-            due = last
-        self._heartbeat = self._loop.call_at(due, self._check_life)
-
-    def _overflow(self) -> None:
-        self.end(
-            Ending(code=WSCloseCode.POLICY_VIOLATION, reason=WireCode.TOO_SLOW, can_write=False)
-        )
-
-    async def _end_session(self, talking: asyncio.Task[None], ending: Ending) -> None:
-        if self._session is None:
-            talking.cancel()
-            return
-        if not talking.done():
-            self._session.receive(CallClosed(reason=ending.reason))
-            await asyncio.wait([talking], timeout=self._limits.close_seconds)
-        talking.cancel()
-
-    async def _flush(self, writing: asyncio.Task[None], ending: Ending) -> None:
-        if ending.refusal is not None:
-            self._outbox.put_text(error(ending.refusal))
-        self._outbox.finish()
-        if ending.can_write:
-            await asyncio.wait([writing], timeout=self._limits.close_seconds)
-        writing.cancel()
-
-    # ── the three tasks ─────────────────────────────────────────────────────────────────────
-
-    async def _read(self) -> None:
-        while True:
-            message = await self._websocket.receive()
-            match message.type:
-                case WSMsgType.TEXT | WSMsgType.BINARY:
-                    self._take(message.data)
-                case WSMsgType.PING:
-                    self._alive_at = self._loop.time()
-                    self._outbox.put_pong(message.data)
-                case WSMsgType.PONG:
-                    self._alive_at = self._loop.time()
-                case _:
-                    self.end(_gone(message.data))
-                    return
-
-    def _take(self, data: str | bytes) -> None:
-        received = self._protocol.receive(data, now=self._loop.time())
-        if type(received) is CallerAudio:  # nearly all are
-            if self._session is not None and not self._over.done():
-                self._session.receive(received)
-            return
-        match received:
-            case Refusal(is_fatal=True):
-                self.end(_refused(received))
-            case Refusal():
-                self._outbox.put_text(error(received))
-            case LineOptions():
-                seconds = self._limits.outbox_audio_seconds
-                self._outbox.bound_audio(int(seconds * received.output_rate) * SAMPLE_BYTES)
-                self._asked.set_result(received)
-                self._check_patience()
-            case CallClosed():
-                self.end(Ending(code=WSCloseCode.OK, reason="stopped"))
-            case _:
-                if self._session is not None and not self._over.done():
-                    self._session.receive(received)
-
-    async def _write(self) -> None:
-        try:
-            while (item := await self._outbox.get()) is not None:
-                match item:
-                    case str():
-                        await self._websocket.send_str(item)
-                    case bytes():
-                        await self._websocket.send_bytes(item)
-                    case Pong():
-                        await self._websocket.pong(item.payload)
-                    case Ping():
-                        await self._websocket.ping()
-        except (ClientConnectionResetError, ConnectionError):
-            self._outbox.finish()
-            self.end(_gone(None))
-
-    def _write_now(self, message: WireMessage) -> bool:
-        """Write it if the transport has room, so that nothing waits: no task need be woken."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return False
-        if transport.get_write_buffer_size() + len(message) > _ROOM_BYTES:
-            return False
-        if isinstance(message, str):
-            writing = self._websocket.send_str(message)
-        else:
-            writing = self._websocket.send_bytes(message)
-        try:
-            # A coroutine that does not wait is over with the first step.
-            writing.send(None)
-        except StopIteration:
-            return True
-        except (ClientConnectionResetError, ConnectionError):
-            return False  # the task that writes finds out, and ends the call
-        writing.close()  # it was written, and only wanted to wait for the transport
-        return True
-
-    async def _talk(self) -> None:
-        options = await self._asked
-        line = WebSocketLine(options, self._outbox, on_hang_up=self._hang_up)
-        try:
-            async with self._make_session(line) as session:
-                self._session = session
-                self._outbox.put_text(started(session.id, options))
-                async for happening in session.events(with_audio=False):
-                    self._outbox.put_text(event(encode(_public(happening), with_audio=False)))
-            self.end(Ending(code=WSCloseCode.OK, reason="ended"))
-        except BelugaError as failure:
-            _log.warning("a session failed: %s", failure.code)
-            self.end(_failed(str(failure)))
-        except Exception as failure:
-            _log.error("a session broke: %s", _where(failure))
-            self.end(_failed("the session broke; the server's log says where"))
-
-    def _hang_up(self) -> None:
-        self.end(Ending(code=WSCloseCode.OK, reason="hung_up"))
+    def _refusal(self, party: Party, *, is_resuming: bool) -> Refusal | None:
+        if self._is_stopping or self._is_draining:
+            return stopping()
+        if is_resuming and len(self._connections) < 2 * self._limits.max_sessions:
+            return None  # the call has a place, or gets one when it is known
+        return self._admission.refusal(party)
 
 
-def _public(happening: Happening) -> Happening:
-    """What the person at the other end may see: not what tools are given, nor what they give."""
-    match happening.event:
-        case FunctionCalled() as called:
-            return replace(happening, event=replace(called, arguments=""))
-        case FunctionAnswered() as answered:
-            return replace(happening, event=replace(answered, output=""))
-        case _:
-            return happening
+def turned_away(refusal: Refusal) -> web.Response:
+    """The answer to a program that cannot be let in now."""
+    status = 429 if refusal.code is WireCode.TENANT_FULL else 503
+    return web.json_response(
+        {"error": refusal.message, "code": refusal.code},
+        status=status,
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+def _not_resumed(why: Gone) -> Refusal:
+    return Refusal(
+        code=WireCode.RESUME_REFUSED, message=f"{why.value}; start a new call", is_fatal=True
+    )
 
 
 def _offered(request: web.Request) -> tuple[str, ...]:
     offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
     return tuple(name.strip() for name in offered if name.strip())
-
-
-def _refused(refusal: Refusal, *, code: int | None = None) -> Ending:
-    if code is None:
-        is_busy = refusal.code in (WireCode.SERVER_FULL, WireCode.SERVER_STOPPING)
-        code = WSCloseCode.TRY_AGAIN_LATER if is_busy else WSCloseCode.POLICY_VIOLATION
-    return Ending(code=code, reason=refusal.code, refusal=refusal)
-
-
-def _failed(message: str) -> Ending:
-    refusal = Refusal(code=WireCode.SESSION_FAILED, message=message, is_fatal=True)
-    return Ending(code=WSCloseCode.INTERNAL_ERROR, reason=refusal.code, refusal=refusal)
-
-
-def _gone(cause: object) -> Ending:
-    if isinstance(cause, WebSocketError) and cause.code == WSCloseCode.MESSAGE_TOO_BIG:
-        return Ending(code=cause.code, reason=WireCode.TOO_LARGE, can_write=False)
-    return Ending(code=WSCloseCode.OK, reason="caller left", can_write=False)
-
-
-def _where(failure: BaseException) -> str:
-    """The kind and place of a failure, without its text, which may hold a person's words."""
-    if isinstance(failure, BaseExceptionGroup):
-        # isinstance cannot tell what a group is of, and its own bound is this.
-        group = cast("BaseExceptionGroup[BaseException]", failure)
-        return _where(group.exceptions[0])
-    frames = traceback.extract_tb(failure.__traceback__)
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return type(failure).__name__ + place

@@ -47,6 +47,8 @@ class Outbox:
         self._on_overflow = on_overflow
         self._write_now = write_now
         self._waiting: deque[WireMessage | Ping | Pong] = deque()
+        self._clear: str | None = None
+        """The clear that was put in last."""
         self._audio_bytes = 0
         self._is_finished = False
         self._has_news = asyncio.Event()
@@ -82,12 +84,16 @@ class Outbox:
         """Ask for a sign of life; ignored after the end."""
         self._put(Ping())
 
-    def clear(self) -> None:
+    def clear(self, message: str = CLEAR) -> None:
         """Withdraw all sound, and tell the caller to fall silent before anything else."""
         if self._is_finished:
             return
-        kept = [item for item in self._waiting if not isinstance(item, bytes) and item is not CLEAR]
-        self._waiting = deque([CLEAR, *kept])
+        before = self._clear
+        kept = [
+            item for item in self._waiting if not isinstance(item, bytes) and item is not before
+        ]
+        self._clear = message
+        self._waiting = deque([message, *kept])
         self._audio_bytes = 0
         self._has_news.set()
 

@@ -6,12 +6,17 @@ little-endian PCM at the agreed rate) and text messages are JSON objects with a 
 answered with an error and the call goes on. Sending too much, too fast or nothing at all ends it
 at any time. `docs/reference/websocket.md` is the same for readers.
 
+A caller who asks in `start` to come back is given a token, and counts: every sample of the call has
+a position, from 0, and every event a number. It says with `heard` how far it is, and with `resume`,
+as the first message of another connection, where to go on. A `clear` says at which position the
+sound after it begins.
+
 `WireProtocol` knows no socket and no clock: the driver gives it each message and the time, and
 asks it for the moment at which its patience ends.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Annotated, assert_never
 
 import msgspec
@@ -52,6 +57,9 @@ class WireCode(StrEnum):
     TOO_SLOW = "too_slow"
     SERVER_FULL = "server_full"
     SERVER_STOPPING = "server_stopping"
+    TENANT_FULL = "tenant_full"
+    PROVIDER_FULL = "provider_full"
+    RESUME_REFUSED = "resume_refused"
     SESSION_FAILED = "session_failed"
 
 
@@ -60,6 +68,10 @@ class Limits:
     """How much one caller, and all of them together, may ask of the server."""
 
     max_sessions: int = 50
+    max_sessions_per_tenant: int | None = None
+    """Of those, how many one tenant may have; who that is, the application says."""
+    max_sessions_per_provider: int | None = None
+    """Of those, how many may use one provider; which one it is, the application says."""
     max_message_bytes: int = 64 * 1024
     messages_per_second: float = 200.0
     """Sustained; twice as many may come at once."""
@@ -77,6 +89,14 @@ class Limits:
     close_seconds: float = 5.0
     """How long a session, and then the connection, may take to end in order."""
     heartbeat_seconds: float = 20.0
+    """A caller who sends nothing for so long is asked for a sign of life, and is taken to be gone
+    when half as long again has passed without one."""
+    resume_seconds: float = 30.0
+    """How long a call waits for a caller who was lost and can come back; 0: not at all."""
+    unheard_seconds: float = 60.0
+    """Sound that is kept until such a caller has heard it; beyond it, the oldest goes."""
+    unseen_events: int = 500
+    """Events that are kept likewise."""
     lead_ms: int = 100
     """How far ahead of real time sound is sent: what a caller's jitter buffer lives on."""
 
@@ -90,10 +110,55 @@ class Refusal:
     is_fatal: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """A caller is back: `position` is the first sample it lacks, `event` the first event."""
+
+    token: str
+    position: int
+    event: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """How far a caller is: everything before these was heard, and seen."""
+
+    position: int
+    event: int
+
+
+class SignOfLife(Enum):
+    """A caller wants to know whether we are there."""
+
+    ASKED = auto()
+
+
+type Received = LineOptions | Resume | Heard | SignOfLife | CallEvent | Refusal
+
+type _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class _Start(msgspec.Struct, frozen=True, tag="start"):
     version: int
     input_rate: int = 16000
     output_rate: int = 24000
+    resume: bool = False
+
+
+class _Resume(msgspec.Struct, frozen=True, tag="resume"):
+    version: int
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    position: _Count = 0
+    event: _Count = 0
+
+
+class _Heard(msgspec.Struct, frozen=True, tag="heard"):
+    position: _Count
+    event: _Count = 0
+
+
+class _Ping(msgspec.Struct, frozen=True, tag="ping"):
+    pass
 
 
 class _Text(msgspec.Struct, frozen=True, tag="text"):
@@ -116,9 +181,11 @@ class _Stop(msgspec.Struct, frozen=True, tag="stop"):
     pass
 
 
-type _ClientMessage = _Start | _Text | _Interrupt | _Key | _TalkKey | _Stop
+type _ClientMessage = (
+    _Start | _Resume | _Heard | _Ping | _Text | _Interrupt | _Key | _TalkKey | _Stop
+)
 
-_TYPES = ("start", "text", "interrupt", "key", "talk_key", "stop")
+_TYPES = ("start", "resume", "heard", "ping", "text", "interrupt", "key", "talk_key", "stop")
 
 
 class _AnyMessage(msgspec.Struct, frozen=True):
@@ -126,7 +193,7 @@ class _AnyMessage(msgspec.Struct, frozen=True):
 
 
 _decoder: msgspec.json.Decoder[_ClientMessage] = msgspec.json.Decoder(
-    _Start | _Text | _Interrupt | _Key | _TalkKey | _Stop
+    _Start | _Resume | _Heard | _Ping | _Text | _Interrupt | _Key | _TalkKey | _Stop
 )
 _any_decoder = msgspec.json.Decoder(_AnyMessage)
 
@@ -159,6 +226,9 @@ class WireProtocol:
     def __init__(self, limits: Limits, *, now: float) -> None:
         self._limits = limits
         self._options: LineOptions | None = None
+        self._is_resuming = False
+        self.can_resume = False
+        """The caller asked to be let back in when the connection is lost."""
         self.heard_at = now
         """When a message came last, in seconds of the driver's clock."""
         self._messages = Budget(
@@ -173,7 +243,12 @@ class WireProtocol:
         """What the caller asked for in `start`; `None` before it was accepted."""
         return self._options
 
-    def receive(self, message: WireMessage, *, now: float) -> LineOptions | CallEvent | Refusal:
+    def resumed(self, options: LineOptions) -> None:
+        """The driver let the caller back into a call at these rates."""
+        self._options = options
+        self._is_resuming, self.can_resume = False, True
+
+    def receive(self, message: WireMessage, *, now: float) -> Received:
         """What one message means: an accepted `start`, something for the session, or a refusal."""
         self.heard_at = now
         if not self._messages.spend(1, now=now):
@@ -230,20 +305,32 @@ class WireProtocol:
             )
         return CallerAudio(pcm=pcm)
 
-    def _receive_text(self, text: str) -> LineOptions | CallEvent | Refusal:
+    def _receive_first(self, message: _ClientMessage | Refusal) -> Received:
+        match message:
+            case Refusal():
+                return Refusal(code=message.code, message=message.message, is_fatal=True)
+            case _Start() if not self._is_resuming:
+                return self._start(message)
+            case _Resume() if not self._is_resuming:
+                if refusal := _refused_version(message.version):
+                    return refusal
+                self._is_resuming = True
+                return Resume(token=message.token, position=message.position, event=message.event)
+            case _:
+                return _not_started("a message")
+
+    def _receive_text(self, text: str) -> Received:
         message = _parse(text)
         if self._options is None:
-            match message:
-                case Refusal():
-                    return Refusal(code=message.code, message=message.message, is_fatal=True)
-                case _Start():
-                    return self._start(message)
-                case _:
-                    return _not_started("a message")
+            return self._receive_first(message)
         match message:
             case Refusal():
                 return message
-            case _Start():
+            case _Heard():
+                return Heard(position=message.position, event=message.event)
+            case _Ping():
+                return SignOfLife.ASKED
+            case _Start() | _Resume():
                 return Refusal(
                     code=WireCode.ALREADY_STARTED,
                     message="the call was started before; one connection carries one call",
@@ -262,12 +349,8 @@ class WireProtocol:
                 assert_never(message)
 
     def _start(self, start: _Start) -> LineOptions | Refusal:
-        if start.version != VERSION:
-            return Refusal(
-                code=WireCode.UNSUPPORTED_VERSION,
-                message=f"version {start.version} is not spoken here; ask for {VERSION}",
-                is_fatal=True,
-            )
+        if refusal := _refused_version(start.version):
+            return refusal
         for rate in (start.input_rate, start.output_rate):
             if rate not in RATES:
                 return Refusal(
@@ -281,7 +364,18 @@ class WireProtocol:
             output_rate=start.output_rate,
             lead_ms=self._limits.lead_ms,
         )
+        self.can_resume = start.resume and self._limits.resume_seconds > 0
         return self._options
+
+
+def _refused_version(version: int) -> Refusal | None:
+    if version == VERSION:
+        return None
+    return Refusal(
+        code=WireCode.UNSUPPORTED_VERSION,
+        message=f"version {version} is not spoken here; ask for {VERSION}",
+        is_fatal=True,
+    )
 
 
 def _not_started(what: str) -> Refusal:
@@ -317,11 +411,29 @@ def _parse(text: str) -> _ClientMessage | Refusal:
 # ── what the server says ────────────────────────────────────────────────────────────────────
 
 
-class _Started(msgspec.Struct, frozen=True, tag="started"):
+class Ticket(msgspec.Struct, frozen=True):
+    """Lets a caller back in, once, for so many seconds after the connection was lost."""
+
+    token: str
+    seconds: float
+
+
+class _Started(msgspec.Struct, frozen=True, tag="started", omit_defaults=True):
     version: int
     session_id: str
     input_rate: int
     output_rate: int
+    resume: Ticket | None = None
+
+
+class _Resumed(msgspec.Struct, frozen=True, tag="resumed"):
+    version: int
+    session_id: str
+    input_rate: int
+    output_rate: int
+    resume: Ticket
+    position: int
+    has_moved: bool
 
 
 class _Error(msgspec.Struct, frozen=True, tag="error"):
@@ -334,19 +446,31 @@ class _Event(msgspec.Struct, frozen=True, tag="event"):
     event: msgspec.Raw
 
 
-class _Clear(msgspec.Struct, frozen=True, tag="clear"):
+class _Clear(msgspec.Struct, frozen=True, tag="clear", omit_defaults=True):
+    position: int | None = None
+
+
+class _Pong(msgspec.Struct, frozen=True, tag="pong"):
     pass
 
 
-def _encode(message: _Started | _Error | _Event | _Clear) -> str:
+def _encode(message: _Started | _Resumed | _Error | _Event | _Clear | _Pong) -> str:
     return msgspec.json.encode(message).decode()
 
 
 CLEAR = _encode(_Clear())
 """Fall silent now, and drop whatever was sent and has not sounded."""
 
+PONG = _encode(_Pong())
+"""We are there."""
 
-def started(session_id: SessionId, options: LineOptions) -> str:
+
+def clear_at(position: int) -> str:
+    """Fall silent now; the next sample that comes is the one at that position."""
+    return _encode(_Clear(position=position))
+
+
+def started(session_id: SessionId, options: LineOptions, ticket: Ticket | None = None) -> str:
     """The answer to `start`: the session listens, and these are its rates."""
     return _encode(
         _Started(
@@ -354,6 +478,27 @@ def started(session_id: SessionId, options: LineOptions) -> str:
             session_id=session_id,
             input_rate=options.input_rate,
             output_rate=options.output_rate,
+            resume=ticket,
+        )
+    )
+
+
+def resumed(
+    session_id: SessionId, options: LineOptions, ticket: Ticket, *, position: int, has_moved: bool
+) -> str:
+    """The answer to `resume`: the call goes on, with the sample at that position.
+
+    `has_moved` if another process carries it now: what was being said is said in other sound.
+    """
+    return _encode(
+        _Resumed(
+            version=VERSION,
+            session_id=session_id,
+            input_rate=options.input_rate,
+            output_rate=options.output_rate,
+            resume=ticket,
+            position=position,
+            has_moved=has_moved,
         )
     )
 

@@ -2,11 +2,10 @@
 
 import { Call } from "./call.js";
 import { Timeline, clock } from "./timeline.js";
+import { Waterfall } from "./waterfall.js";
 
 const MAX_BUBBLES = 200;
-const SHOWN_TURNS = 5;
-const MAX_LATENCIES = 500;
-const PARTS = ["endpointing", "transcription", "thinking", "synthesis", "delivery"];
+const PAUSE_MS = 250; // a shorter quiet is within a sentence
 const STATES = {
   off: "Not in a call",
   connecting: "Connecting",
@@ -19,6 +18,18 @@ const STATES = {
   disconnected: "Not in a call",
   error: "Trouble",
 };
+const RUNGS = {
+  nudge: ["Asking the service again", "asked again"],
+  swap: ["Trying another service", "another service"],
+  sound: ["Still waiting", "still waiting"],
+  end: ["Giving up", "given up"],
+};
+const ENDS = {
+  closed: "The server has ended the call.",
+  failed: "The call could not go on.",
+  timeout: "The call has ended: its time was over.",
+  ended: "The agent has ended the call.",
+};
 const MICROPHONE = {
   NotAllowedError: ["The microphone is blocked", "Allow it in the address bar, then try again. Typing works meanwhile."],
   NotFoundError: ["No microphone was found", "Plug one in, then try again. Typing works meanwhile."],
@@ -29,14 +40,17 @@ const MICROPHONE = {
 
 const $ = (id) => document.getElementById(id);
 const timeline = new Timeline($("timeline"));
+const waterfall = new Waterfall({ rows: $("turns"), scale: $("turns-median") });
 
 let call;
 let token = "";
-let ticking;
+let ticking = [];
 let pendingTexts = [];
 let counts;
 let responses = new Map();
+let notes = new Map();
 let interim;
+let shownState = "idle";
 
 // ── the call ─────────────────────────────────────────────────────────────────────────────────
 
@@ -52,12 +66,14 @@ async function startCall({ withMicrophone }) {
   on("started", started);
   on("happened", happened);
   on("refused", refused);
+  on("lost", lost);
+  on("resumed", resumed);
   on("over", over);
   on("nomicrophone", ({ name }) => noMicrophone(name));
   on("recorded", ({ peak }) => timeline.hearCaller(peak));
   on("played", ({ peak }) => timeline.hearAgent(peak));
   on("cleared", ({ unplayed }) => {
-    if (unplayed.length > 0) timeline.cut({ peaks: unplayed });
+    if (unplayed.length > 0) timeline.fellSilent(unplayed);
   });
   showState("connecting");
   showControls();
@@ -73,17 +89,36 @@ async function startCall({ withMicrophone }) {
 
 function started() {
   timeline.start();
+  waterfall.grow();
+  shownState = "idle";
   showState("idle");
   showControls();
   $("clock").textContent = "0:00";
-  ticking = setInterval(tick, 500);
-  for (const text of pendingTexts) call.sendText(text);
+  ticking = [setInterval(tick, 500), setInterval(grow, 100)];
+  for (const text of pendingTexts) sendText(text);
   pendingTexts = [];
 }
 
+function lost({ isMoving }) {
+  showState("reconnecting");
+  $("interrupt").disabled = true;
+  timeline.lost();
+  const text = isMoving ? "Another server takes the call over…" : "The connection was lost. Coming back to the call…";
+  note(text, { key: `loss ${call.losses}`, isSpoken: true });
+}
+
+function resumed({ hasMoved }) {
+  showState(shownState);
+  timeline.found();
+  const text = hasMoved ? "Back in the call, on another server." : "Back in the call.";
+  note(text, { key: `loss ${call.losses}`, isSpoken: true });
+}
+
 function over({ wasAsked, wasStarted, code, reason }) {
-  clearInterval(ticking);
+  for (const one of ticking) clearInterval(one);
+  timeline.found();
   timeline.stop();
+  waterfall.stop();
   tick();
   dropInterim();
   showState("off");
@@ -106,6 +141,9 @@ function refused({ code, message, is_fatal: isFatal }) {
     idle: "The call was ended",
     too_fast: "Too much was sent",
     session_failed: "The call could not go on",
+    tenant_full: "You are in other calls",
+    provider_full: "The speech service is busy",
+    resume_refused: "The call is over",
   };
   const again = { label: "Reconnect", act: () => startCall({ withMicrophone: true }) };
   toast(titles[code] ?? "The server refused a message", capital(message), isFatal ? again : undefined);
@@ -123,7 +161,16 @@ function noMicrophone(name) {
 function happened(event) {
   switch (event.type) {
     case "state_changed":
+      shownState = event.state;
       showState(event.state);
+      if (event.state === "idle") waterfall.forget();
+      break;
+    case "user_speech_started":
+      waterfall.forget();
+      break;
+    case "user_speech_ended":
+      if (event.was_ignored) waterfall.forget();
+      else waterfall.begin("transcription", timeline.now);
       break;
     case "transcription":
       transcribed(event);
@@ -133,33 +180,92 @@ function happened(event) {
       break;
     case "agent_response_text":
       addWords(event.response_id, event.delta);
+      waterfall.reach("synthesis", timeline.now);
       break;
     case "agent_response_ended":
       endResponse(event);
       break;
     case "turn_measured":
-      measured(event);
+      timeline.waited(event.total_ms);
+      waterfall.add(event);
       break;
     case "barged_in":
-      counts.barges += 1;
-      note(`You took the floor; the agent was silent ${Math.round(event.decision_ms)} ms after your first sound.`);
+      bargedIn(event);
+      break;
+    case "agent_response_resumed":
+      wentOn(event);
       break;
     case "function_called":
-      note(`Uses ${event.name}…`, event.call_id);
+      note(`Uses ${event.name}…`, { key: event.call_id });
       break;
     case "function_answered":
-      note(`${event.is_error ? "Failed" : "Used"} ${event.name}, ${Math.round(event.duration_ms)} ms.`, event.call_id);
+      note(`${event.is_error ? "Failed" : "Used"} ${event.name}, ${Math.round(event.duration_ms)} ms.`, { key: event.call_id });
       break;
     case "error_occurred":
       toast(event.is_fatal ? "The call could not go on" : "Something failed", capital(event.message));
       break;
+    default:
+      waited(event);
+      break;
+  }
+  showCounts();
+}
+
+// What is done for a person who waits, by the session or by whoever keeps its services.
+function waited(event) {
+  switch (event.type) {
+    case "user_idle":
+      timeline.mark("idle");
+      note(`Nobody has said anything for ${Math.round(event.idle_ms / 1000)} s.`, { key: `idle after ${waterfall.turns}` });
+      break;
+    case "dead_air": {
+      const [text, label] = RUNGS[event.rung] ?? ["Waiting", "waiting"];
+      timeline.mark(label);
+      note(`${text} (${(event.waited_ms / 1000).toFixed(0)} s without an answer).`, { key: `dead air after ${waterfall.turns}` });
+      break;
+    }
+    case "service_switched":
+      timeline.mark(event.following ?? "no service");
+      note(event.following ? `${event.previous} failed; ${event.following} goes on.` : `${event.previous} failed, and no service is left.`);
+      break;
     case "reconnecting":
-      toast("The service was lost", `A new connection is being made, attempt ${event.attempt}.`);
+      if (event.attempt <= 1) {
+        counts.losses += 1;
+        timeline.mark("service lost");
+      }
+      note(`The service was lost. A new connection is being made, attempt ${event.attempt}.`, { key: `service ${counts.losses}` });
+      break;
+    case "reconnected":
+      timeline.mark("service back");
+      note("The service was lost, and is back.", { key: `service ${counts.losses}` });
+      break;
+    case "session_ended":
+      if (ENDS[event.reason]) note(ENDS[event.reason], { isSpoken: true });
       break;
     default:
       break;
   }
-  showCounts();
+}
+
+// It may be an interruption, or not: a response that was cut ends, another one goes on.
+function bargedIn({ response_id: id, decision_ms: decisionMs }) {
+  counts.barges += 1;
+  timeline.held();
+  const entry = responses.get(id);
+  if (!entry) return;
+  entry.bubble.classList.add("paused");
+  entry.silence = `the agent fell silent ${Math.round(decisionMs)} ms after your first sound.`;
+  entry.note = note(capital(entry.silence));
+}
+
+function wentOn({ response_id: id, paused_ms: pausedMs }) {
+  counts.barges -= 1;
+  timeline.wentOn();
+  const entry = responses.get(id);
+  if (!entry?.note) return;
+  entry.bubble.classList.remove("paused");
+  entry.note.textContent = `That was no interruption: the agent went on after ${Math.round(pausedMs)} ms.`;
+  entry.note = undefined;
 }
 
 function transcribed({ utterance_id: id, text, is_final: isFinal }) {
@@ -179,6 +285,7 @@ function transcribed({ utterance_id: id, text, is_final: isFinal }) {
     interim.bubble.classList.remove("interim");
     interim.bubble.removeAttribute("aria-hidden");
     interim = undefined;
+    waterfall.reach("thinking", timeline.now);
     speak(`You: ${text}`);
   }
 }
@@ -205,8 +312,9 @@ function addWords(id, delta) {
 }
 
 function endResponse({ response_id: id, outcome, text, heard_text: heard, generated_ms: made, heard_ms: heardMs }) {
-  const { bubble: element } = response(id);
-  element.classList.remove("pending");
+  const { bubble: element, note: barge, silence } = response(id);
+  element.classList.remove("pending", "paused");
+  if (barge && outcome === "cut") barge.textContent = `You took the floor; ${silence}`;
   responses.delete(id);
   if (!text) {
     element.remove();
@@ -214,11 +322,11 @@ function endResponse({ response_id: id, outcome, text, heard_text: heard, genera
   }
   keepAtEnd(() => {
     element.textContent = text;
-    if (outcome === "heard") return;
     const split = splitAt(text, heard);
+    if (outcome === "heard" || !text.slice(split).trim()) return;
     const rest = document.createElement("s");
     rest.className = "unheard";
-    rest.textContent = text.slice(split);
+    rest.textContent = text.slice(split).trimEnd();
     const label = document.createElement("small");
     label.textContent =
       outcome === "failed"
@@ -227,7 +335,7 @@ function endResponse({ response_id: id, outcome, text, heard_text: heard, genera
     element.replaceChildren(text.slice(0, split), rest, label);
     element.classList.add("cut");
   });
-  if (outcome === "cut") timeline.cut({ milliseconds: made - heardMs });
+  if (outcome === "cut") timeline.cut(made - heardMs);
   speak(`Agent: ${heard || text}`);
 }
 
@@ -251,13 +359,17 @@ function bubble(kind) {
   return element;
 }
 
-function note(text, key) {
-  const old = key && document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+// A note with a key takes the place of the one before it.
+function note(text, { key, isSpoken } = {}) {
+  const old = key && notes.get(key);
   const element = old || document.createElement("p");
   element.className = "note";
   element.textContent = text;
-  if (key) element.dataset.key = key;
   if (!old) append(element);
+  if (key) notes.set(key, element);
+  if (notes.size > 20) notes.delete(notes.keys().next().value);
+  if (isSpoken) speak(text);
+  return element;
 }
 
 // What led to a response stands before it, though the response was announced earlier.
@@ -291,89 +403,31 @@ function speak(text) {
 // ── numbers ──────────────────────────────────────────────────────────────────────────────────
 
 function resetCounts() {
-  counts = { turns: 0, barges: 0, latencies: [], widest: 1000 };
+  counts = { barges: 0, losses: 0 };
   responses = new Map();
+  notes = new Map();
   interim = undefined;
-  $("turns").replaceChildren();
-  $("turns-empty").hidden = false;
+  waterfall.clear();
   showCounts();
 }
 
-function measured(event) {
-  counts.turns += 1;
-  counts.latencies.push(event.total_ms);
-  if (counts.latencies.length > MAX_LATENCIES) counts.latencies.shift();
-  timeline.waited(event.total_ms);
-  showTurn(event);
-}
-
-// Rounded along the way, so that the whole numbers shown add up to the total shown.
-function partsOf(event) {
-  let sum = 0;
-  const parts = [];
-  for (const name of PARTS) {
-    const ms = event[`${name}_ms`];
-    if (ms === null || ms === undefined) continue;
-    parts.push({ name, ms, shown: Math.round(sum + ms) - Math.round(sum) });
-    sum += ms;
-  }
-  return parts;
-}
-
-function showTurn(event) {
-  $("turns-empty").hidden = true;
-  const parts = partsOf(event);
-  const item = document.createElement("li");
-  item.dataset.total = event.total_ms;
-  const head = document.createElement("div");
-  head.className = "turn-head";
-  const title = document.createElement("span");
-  title.textContent = `Turn ${counts.turns}`;
-  const total = document.createElement("strong");
-  total.textContent = milliseconds(event.total_ms);
-  head.append(title, total);
-  const bar = document.createElement("div");
-  bar.className = "stack";
-  bar.setAttribute("role", "img");
-  bar.setAttribute(
-    "aria-label",
-    `${Math.round(event.total_ms)} milliseconds: ${parts.map(({ name, shown }) => `${name} ${shown}`).join(", ")}`,
-  );
-  const numbers = document.createElement("div");
-  numbers.className = "numbers";
-  numbers.setAttribute("aria-hidden", "true");
-  for (const { name, ms, shown } of parts) {
-    const piece = document.createElement("i");
-    piece.className = `p-${name}`;
-    piece.style.flexGrow = ms;
-    piece.title = `${name}: ${shown} ms`;
-    bar.append(piece);
-    const number = document.createElement("span");
-    number.className = `p-${name}`;
-    number.title = name;
-    number.textContent = shown;
-    numbers.append(number);
-  }
-  item.append(head, bar, numbers);
-  $("turns").prepend(item);
-  while ($("turns").childElementCount > SHOWN_TURNS) $("turns").lastElementChild.remove();
-  const rows = [...$("turns").children];
-  const widest = Math.max(...rows.map((row) => Number(row.dataset.total)));
-  for (const row of rows) row.querySelector(".stack").style.width = `${Math.max(4, (100 * row.dataset.total) / widest)}%`;
-}
-
 function showCounts() {
-  $("m-turns").textContent = counts.turns;
+  const { turns, median } = waterfall;
+  $("turns-empty").hidden = turns > 0;
+  $("m-turns").textContent = turns;
   $("m-barges").textContent = counts.barges;
   $("m-dropped").textContent = call?.dropped ?? 0;
-  const sorted = [...counts.latencies].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const median = sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-  $("m-latency").textContent = sorted.length ? milliseconds(median) : "–";
+  $("m-latency").textContent = median === undefined ? "–" : `${Math.round(median)} ms`;
 }
 
-function milliseconds(value) {
-  return `${Math.round(value)} ms`;
+// The row of the coming turn follows the clock. Until the turn is over, all that is known of it is
+// that the person has paused.
+function grow() {
+  if (shownState === "speaking" && !call.isLost) {
+    const quiet = timeline.quietMilliseconds;
+    if (quiet >= PAUSE_MS) waterfall.pausing(quiet, timeline.now);
+    else if (waterfall.isPausing) waterfall.forget();
+  } else if (waterfall.coming) waterfall.grow(timeline.now);
 }
 
 function tick() {
@@ -419,11 +473,17 @@ function sendTyped(event) {
   if (!text) return;
   $("entry").value = "";
   if (call?.isStarted && !call.isOver) {
-    call.sendText(text);
+    sendText(text);
     return;
   }
   pendingTexts.push(text);
   startCall({ withMicrophone: false });
+}
+
+function sendText(text) {
+  call.sendText(text);
+  waterfall.forget();
+  waterfall.begin("thinking", timeline.now);
 }
 
 function toast(title, text, action) {
@@ -519,15 +579,21 @@ document.addEventListener("keydown", (event) => {
   if (event.key.toLowerCase() === "m" && !isTyping && !event.ctrlKey && !event.metaKey) toggleMute();
 });
 window.addEventListener("pagehide", () => call?.close());
+window.addEventListener("offline", () => call?.networkChanged(false));
+window.addEventListener("online", () => call?.networkChanged(true));
 
 // What the page measures, for tests and bug reports; nothing that was said.
 window.beluga = {
   measure: () => ({
     isStarted: Boolean(call?.isStarted),
     isOver: call?.isOver ?? true,
+    isLost: call?.isLost ?? false,
+    losses: call?.losses ?? 0,
+    received: call?.position ?? 0,
     clears: call?.clears ?? 0,
     sentFrames: call?.sentFrames ?? 0,
     dropped: call?.dropped ?? 0,
+    silences: timeline.silences,
     ...call?.playback,
   }),
 };

@@ -1,8 +1,22 @@
 // One call: the websocket, the microphone and the loudspeaker. It knows nothing of the page.
+//
+// When the connection is lost the call tries to come back with the token it was given: what was
+// received plays on, what the person says is kept for a moment, and the server goes on with the
+// sample that is due. Every sample has a position, which both sides count.
 
 const INPUT_RATE = 16000;
 const OUTPUT_RATE = 24000;
 const MAX_UNSENT_BYTES = INPUT_RATE * 2; // one second; a slower network gets gaps, not old sound
+const FRAME_BYTES = (INPUT_RATE / 50) * 2;
+const KEPT_FRAMES = 250; // five seconds of the person's speech, while there is no connection
+const FRAMES_AT_ONCE = 50;
+const FIRST_PAUSE_MS = 250;
+const MAX_PAUSE_MS = 4000;
+const HEARD_MS = 250;
+const PING_MS = 5000;
+const SILENCE_MS = 12000; // a server that says nothing for so long is not there
+const MOVING = 1012; // the close code of a server that another one takes the call over from
+const COME_AGAIN = new Set(["server_full", "server_stopping", "provider_full", "session_failed"]);
 
 export class Call extends EventTarget {
   constructor({ token }) {
@@ -15,6 +29,12 @@ export class Call extends EventTarget {
     this.isMuted = false;
     this.isOver = false;
     this.isStarted = false;
+    this.isLost = false;
+    this.losses = 0;
+    this.position = 0;
+    this.event = 0;
+    this.kept = [];
+    this.unsent = [];
   }
 
   get dropped() {
@@ -52,14 +72,14 @@ export class Call extends EventTarget {
     for (const track of this.stream?.getAudioTracks() ?? []) track.enabled = !isMuted;
   }
 
-  clear() {
-    this.player?.port.postMessage({ type: "clear" });
+  clear(position) {
+    this.player?.port.postMessage({ type: "clear", position });
   }
 
   close() {
     if (this.isOver) return;
     this.clear();
-    this.sendMessage({ type: "stop" });
+    if (!this.isLost) this.sendMessage({ type: "stop" });
     this.socket?.close(1000);
     this.finish({ wasAsked: true });
   }
@@ -75,7 +95,10 @@ export class Call extends EventTarget {
       processorOptions: { rate: OUTPUT_RATE },
     });
     this.player.port.onmessage = ({ data }) => {
-      if (data.type === "played") this.playback = data;
+      if (data.type === "played") {
+        this.playback = data;
+        this.tellHeard(data);
+      }
       this.emit(data.type, data);
     };
     this.player.connect(this.output.destination);
@@ -111,6 +134,14 @@ export class Call extends EventTarget {
   sendFrame({ pcm, peak }) {
     if (!this.isStarted || this.isOver) return;
     this.emit("recorded", { peak: this.isMuted ? 0 : peak });
+    if (this.isLost) {
+      this.kept.push(pcm);
+      if (this.kept.length > KEPT_FRAMES) {
+        this.kept.shift();
+        this.droppedFrames += 1;
+      }
+      return;
+    }
     if (this.socket.bufferedAmount > MAX_UNSENT_BYTES) {
       this.droppedFrames += 1;
       return;
@@ -122,40 +153,143 @@ export class Call extends EventTarget {
   // ── the wire ───────────────────────────────────────────────────────────────────────────────
 
   openSocket() {
-    const url = new URL("/ws", location.href);
+    const isBack = this.isLost;
+    const url = new URL(isBack ? "/ws?resume" : "/ws", location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     const protocols = ["beluga.v1"];
     if (this.token) protocols.push(`beluga.token.${this.token}`);
-    this.socket = new WebSocket(url, protocols);
-    this.socket.binaryType = "arraybuffer";
-    this.socket.onopen = () =>
-      this.sendMessage({ type: "start", version: 1, input_rate: INPUT_RATE, output_rate: OUTPUT_RATE });
-    this.socket.onmessage = ({ data }) => this.receive(data);
-    this.socket.onclose = ({ code, reason }) => this.finish({ wasAsked: false, code, reason });
+    const socket = new WebSocket(url, protocols);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      this.heardAt = performance.now();
+      const first = isBack
+        ? { type: "resume", token: this.ticket.token, position: this.position, event: this.event }
+        : { type: "start", input_rate: INPUT_RATE, output_rate: OUTPUT_RATE, resume: true };
+      socket.send(JSON.stringify({ ...first, version: 1 }));
+    };
+    socket.onmessage = ({ data }) => this.receive(data);
+    socket.onclose = ({ code, reason }) => this.closed(code, reason);
+    this.socket = socket;
+    this.heardAt = performance.now();
   }
 
   sendMessage(message) {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.isLost) this.unsent.push(message);
+    else if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  closed(code, reason) {
+    // An orderly end is one; anything else is a loss, if there is a call to come back to.
+    if (this.isOver) return;
+    if (this.ticket && code !== 1000 && !this.isRefused) this.lose(code, reason);
+    else this.finish({ wasAsked: false, code, reason });
+  }
+
+  // ── losing the connection, and coming back ─────────────────────────────────────────────────
+
+  lose(code, reason) {
+    const { socket } = this;
+    if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
+    socket?.close();
+    this.socket = undefined;
+    const now = performance.now();
+    if (!this.isLost) {
+      this.isLost = true;
+      this.losses += 1;
+      this.lostAt = now;
+      this.pauseMs = 0;
+      this.emit("lost", { isMoving: code === MOVING });
+    }
+    if (now - this.lostAt + this.pauseMs > this.ticket.seconds * 1000) {
+      this.finish({ wasAsked: false, code, reason });
+      return;
+    }
+    // At random, so that those whom a server lost together do not come back together.
+    const pauseMs = this.pauseMs * (0.5 + Math.random() / 2);
+    this.retrying = setTimeout(() => this.openSocket(), pauseMs);
+    this.pauseMs = Math.min(MAX_PAUSE_MS, Math.max(FIRST_PAUSE_MS, 2 * this.pauseMs));
+  }
+
+  // The browser knows that there is no network, or that there is one again.
+  networkChanged(isOnline) {
+    if (this.isOver || !this.ticket) return;
+    if (!isOnline && !this.isLost) this.lose(1006, "offline");
+    else if (isOnline && this.isLost && this.socket === undefined) {
+      clearTimeout(this.retrying);
+      this.pauseMs = 0;
+      this.openSocket();
+    }
+  }
+
+  resumed({ resume, position, has_moved: hasMoved }) {
+    this.ticket = resume;
+    this.position = position;
+    if (hasMoved) this.event = 0;
+    this.player.port.postMessage({ type: "position", position });
+    this.isLost = false;
+    this.tellHeard(this.playback, { isUrgent: true });
+    for (let i = 0; i < this.kept.length; i += FRAMES_AT_ONCE) {
+      const frames = this.kept.slice(i, i + FRAMES_AT_ONCE);
+      const joined = new Uint8Array(frames.length * FRAME_BYTES);
+      frames.forEach((frame, k) => joined.set(new Uint8Array(frame), k * FRAME_BYTES));
+      this.socket.send(joined);
+      this.sentFrames += frames.length;
+    }
+    this.kept = [];
+    const unsent = this.unsent;
+    this.unsent = [];
+    for (const message of unsent) this.sendMessage(message);
+    this.emit("resumed", { hasMoved });
+  }
+
+  watch() {
+    this.watching = setInterval(() => {
+      const isTrying = this.socket !== undefined;
+      if (isTrying && performance.now() - this.heardAt > SILENCE_MS) this.lose(1006, "silent");
+      else if (!this.isLost) this.sendMessage({ type: "ping" });
+    }, PING_MS);
+  }
+
+  // What waits in the ring was received and not heard.
+  tellHeard({ position = 0, queuedMs = 0 }, { isUrgent = false } = {}) {
+    if (!this.ticket || this.isLost || this.isOver) return;
+    const now = performance.now();
+    const heard = Math.max(0, Math.floor(position - (queuedMs * OUTPUT_RATE) / 1000));
+    if (!isUrgent && (heard === this.toldHeard || now - this.toldAt < HEARD_MS)) return;
+    this.toldHeard = heard;
+    this.toldAt = now;
+    this.sendMessage({ type: "heard", position: Math.min(heard, this.position), event: this.event });
   }
 
   receive(data) {
     if (this.isOver) return;
+    this.heardAt = performance.now();
     if (data instanceof ArrayBuffer) {
+      this.position += data.byteLength / 2;
       this.player.port.postMessage({ type: "audio", pcm: data }, [data]);
       return;
     }
     const message = JSON.parse(data);
     if (message.type === "clear") {
       this.clears += 1;
-      this.clear();
+      this.position = message.position ?? this.position;
+      this.clear(message.position);
       this.emit("clear");
     } else if (message.type === "event") {
+      this.event = message.event.n + 1;
       if (message.event.type === "barged_in") this.clear();
       this.emit("happened", message.event);
     } else if (message.type === "started") {
       this.isStarted = true;
+      this.ticket = message.resume;
+      if (this.ticket) this.watch();
       this.emit("started", message);
+    } else if (message.type === "resumed") {
+      this.resumed(message);
     } else if (message.type === "error") {
+      // While we are coming back, a server that is busy is asked again.
+      if (this.isLost && COME_AGAIN.has(message.code)) return;
+      this.isRefused ||= message.is_fatal && message.code !== "too_slow";
       this.emit("refused", message);
     }
   }
@@ -163,6 +297,8 @@ export class Call extends EventTarget {
   finish(detail) {
     if (this.isOver) return;
     this.isOver = true;
+    clearTimeout(this.retrying);
+    clearInterval(this.watching);
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     this.recorder?.port.postMessage("close");
     this.emit("over", { ...detail, wasStarted: this.isStarted });

@@ -1,7 +1,8 @@
 // Plays what the agent says from a ring, and falls silent within two milliseconds when told to.
 //
 // Sound waits until a little of it is there, or for a moment, so that small delays of the network
-// are not heard. Every 20 ms the page is told how loud it was; on a clear, what was not played.
+// are not heard. Every 20 ms the page is told how loud it was, and the position of the last sample
+// that was taken in; on a clear, what was not played.
 
 import { Resampler } from "./resample.js";
 
@@ -28,6 +29,7 @@ class Playback extends AudioWorkletProcessor {
     this.peak = 0;
     this.inBin = 0;
     this.played = 0;
+    this.position = 0;
     this.dropped = 0;
     this.gaps = 0;
     this.isOpen = true;
@@ -36,11 +38,13 @@ class Playback extends AudioWorkletProcessor {
 
   obey(message) {
     if (message.type === "audio") this.add(new Int16Array(message.pcm));
-    else if (message.type === "clear") this.clear();
+    else if (message.type === "clear") this.clear(message.position);
+    else if (message.type === "position") this.position = message.position;
     else if (message.type === "close") this.isOpen = false;
   }
 
   add(pcm) {
+    this.position += pcm.length;
     const input = new Float32Array(pcm.length);
     for (let i = 0; i < pcm.length; i += 1) input[i] = pcm[i] / 32768;
     const samples = this.resampler.process(input);
@@ -55,7 +59,8 @@ class Playback extends AudioWorkletProcessor {
     }
   }
 
-  clear() {
+  clear(position) {
+    this.position = position ?? this.position;
     const unplayed = [];
     for (let i = 0; i < this.count; i += this.bin) {
       let peak = 0;
@@ -114,6 +119,7 @@ class Playback extends AudioWorkletProcessor {
       isPlaying: this.isPlaying,
       queuedMs: (this.count * 1000) / sampleRate,
       playedMs: (this.played * 1000) / sampleRate,
+      position: this.position,
       dropped: this.dropped,
       gaps: this.gaps,
     });

@@ -1,13 +1,17 @@
 // Draws both sides of the call on one time axis that moves with the clock.
 //
 // Loudness is kept in bins of 20 ms, in rings of two minutes, so an hour costs what a minute does.
-// What was cut is drawn where it would have sounded: hatched, with the part that had arrived.
+// What was cut is drawn where it would have sounded: hatched, with the part that had arrived. While
+// it is not known whether an interruption was one, and where it was none, the gap is outlined.
 
 const BIN_SECONDS = 0.02;
 const BINS = 6000;
 const MARKS = 60;
 const BAR = 4; // pixels: three of bar, one of gap
+const FRAME_MS = 30; // at most so often is it drawn, whatever the screen can do
 const AHEAD = 0.16; // the part of the width that lies in the future
+const LOUD = 0.05; // a peak that is somebody speaking, for the eye
+const SAME_SECONDS = 1.5; // what is told of one silence comes within this
 
 class Lane {
   constructor() {
@@ -54,8 +58,10 @@ export class Timeline {
   clear() {
     this.caller = new Lane();
     this.agent = new Lane();
-    this.cuts = [];
+    this.stops = [];
     this.waits = [];
+    this.losses = [];
+    this.marks = [];
   }
 
   start() {
@@ -63,9 +69,13 @@ export class Timeline {
     this.origin = performance.now();
     this.end = undefined;
     const { origin } = this;
-    const frame = () => {
+    let drawn = 0;
+    const frame = (now) => {
       if (this.origin !== origin) return; // a newer call draws itself
-      this.draw();
+      if (now - drawn >= FRAME_MS) {
+        this.draw();
+        drawn = now;
+      }
       if (this.end === undefined) requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
@@ -89,24 +99,76 @@ export class Timeline {
     this.agent.add(this.now, peak);
   }
 
-  // The agent fell silent: `peaks` had arrived, `milliseconds` (when known) had been made.
-  cut({ peaks, milliseconds }) {
-    let cut = this.cuts.at(-1);
-    if (!cut || this.now - cut.at > 1.5 || (peaks && cut.peaks) || (milliseconds && cut.total)) {
-      cut = { at: this.now, start: this.agent.next, peaks: undefined, total: 0 };
-      this.cuts.push(cut);
-      if (this.cuts.length > MARKS) this.cuts.shift();
-    }
-    if (peaks) {
-      cut.peaks = peaks;
-      cut.start = this.agent.next;
-    }
-    if (milliseconds) cut.total = Math.ceil(milliseconds / 1000 / BIN_SECONDS);
+  // The agent fell silent, and these peaks had arrived.
+  fellSilent(peaks) {
+    let stop = this.lastStop();
+    if (!stop || stop.peaks.length) stop = this.addStop();
+    stop.peaks = peaks;
+    stop.start = this.agent.next;
+  }
+
+  // The person spoke over the agent. Whether that was an interruption may not be known yet.
+  held() {
+    const stop = this.lastStop() ?? this.addStop();
+    stop.isOpen = true;
+  }
+
+  // It was none: the agent goes on.
+  wentOn() {
+    const stop = this.stops.findLast((one) => one.isOpen);
+    if (!stop) return;
+    stop.isOpen = false;
+    stop.pause = { from: stop.at, to: this.now };
+  }
+
+  // A response was cut, so many milliseconds before its end.
+  cut(milliseconds) {
+    const stop = this.stops.findLast((one) => one.isOpen) ?? this.lastStop() ?? this.addStop();
+    stop.isOpen = false;
+    stop.isCut = true;
+    stop.bins = Math.ceil(milliseconds / 1000 / BIN_SECONDS);
+  }
+
+  lastStop() {
+    const stop = this.stops.at(-1);
+    return stop && !stop.isCut && !stop.pause && this.now - stop.at < SAME_SECONDS ? stop : undefined;
+  }
+
+  addStop() {
+    return add(this.stops, { at: this.now, start: this.agent.next, peaks: [], bins: 0, isOpen: false, isCut: false });
+  }
+
+  // What became of each time the agent fell silent.
+  get silences() {
+    return this.stops.map(({ isOpen, pause }) => (pause && "pause") || (isOpen ? "open" : "cut"));
+  }
+
+  // There is no connection, until `found`.
+  lost() {
+    add(this.losses, { from: this.now, to: undefined });
+  }
+
+  found() {
+    for (const loss of this.losses) loss.to ??= this.now;
+  }
+
+  // Something worth a word happened.
+  mark(label) {
+    add(this.marks, { at: this.now, label });
+  }
+
+  // For how long the person has been quiet, in milliseconds; 0 if they were not heard lately.
+  get quietMilliseconds() {
+    const last = this.caller.next - 1;
+    const loudest = this.caller.loudest(last - 150, last + 1);
+    if (loudest < LOUD) return 0;
+    let bins = 0;
+    while (bins < 150 && this.caller.at(last - bins) < loudest * 0.15) bins += 1;
+    return bins * BIN_SECONDS * 1000;
   }
 
   waited(milliseconds) {
-    this.waits.push({ from: this.now - milliseconds / 1000, to: this.now, milliseconds });
-    if (this.waits.length > MARKS) this.waits.shift();
+    add(this.waits, { from: this.now - milliseconds / 1000, to: this.now, milliseconds });
   }
 
   // ── drawing ────────────────────────────────────────────────────────────────────────────────
@@ -122,6 +184,7 @@ export class Timeline {
       now: read("--strong"),
       wait: read("--wait"),
       waitText: read("--wait-text"),
+      both: read("--both"),
     };
     this.font = `11px ${read("--sans")}`;
     this.boldFont = `600 11px ${read("--sans")}`;
@@ -152,17 +215,25 @@ export class Timeline {
     const lanes = [laneHeight / 2, laneHeight * 1.5];
 
     this.drawAxis({ x, width, height, axis, left: now - nowX * secondsPerPixel, secondsPerPixel });
-    for (const wait of this.waits) this.drawWait(wait, x, laneHeight);
-    for (const cut of this.cuts) this.drawCut(cut, x, lanes[1], laneHeight);
-
     const lastBar = Math.floor(now / BIN_SECONDS / binsPerBar);
     const bars = Math.ceil(nowX / BAR) + 1;
+    pen.fillStyle = colours.both;
+    for (let bar = lastBar - bars; bar <= lastBar; bar += 1) {
+      const [from, to] = [bar * binsPerBar, (bar + 1) * binsPerBar];
+      if (Math.min(this.caller.loudest(from, to), this.agent.loudest(from, to)) < LOUD) continue;
+      pen.fillRect(x(from * BIN_SECONDS), 4, BAR, height - axis - 8);
+    }
+    pen.fillStyle = colours.grid;
+    for (const middle of lanes) pen.fillRect(0, middle - 0.5, nowX, 1);
+    for (const loss of this.losses) this.drawLoss(loss, x, height - axis);
+    for (const wait of this.waits) this.drawWait(wait, x, laneHeight);
+    for (const stop of this.stops) this.drawStop(stop, x, lanes[1], laneHeight);
+    this.drawMarks(x, width);
+
     for (const [lane, colour, middle] of [
       [this.caller, colours.you, lanes[0]],
       [this.agent, colours.agent, lanes[1]],
     ]) {
-      pen.fillStyle = colours.grid;
-      pen.fillRect(0, middle - 0.5, nowX, 1);
       pen.fillStyle = colour;
       pen.beginPath();
       for (let bar = lastBar - bars; bar <= lastBar; bar += 1) {
@@ -192,7 +263,7 @@ export class Timeline {
       pen.fillStyle = colours.grid;
       pen.fillRect(Math.round(x(second)), 0, 1, height - axis);
       pen.fillStyle = colours.text;
-      pen.fillText(clock(second), x(second), height - axis / 2 + 1);
+      if (x(second) < width - 14) pen.fillText(clock(second), x(second), height - axis / 2 + 1);
     }
   }
 
@@ -213,10 +284,68 @@ export class Timeline {
     pen.fillText(label, left + width + 5, laneHeight + 0.5);
   }
 
+  drawLoss({ from, to }, x, height) {
+    const { pen, colours } = this;
+    const left = x(from);
+    const width = Math.max(2, x(to ?? this.now) - left);
+    if (left + width < 0) return;
+    pen.globalAlpha = 0.16;
+    pen.fillStyle = colours.text;
+    pen.fillRect(left, 4, width, height - 8);
+    pen.globalAlpha = 1;
+    this.write("no connection", { left: left + 6, y: 12, room: width - 8, colour: colours.text });
+  }
+
+  drawMarks(x, width) {
+    const { pen, colours } = this;
+    this.marks.forEach(({ at, label }, index) => {
+      const left = Math.round(x(at));
+      if (left < -200) return;
+      pen.fillStyle = colours.text;
+      pen.fillRect(left, 4, 1, 16);
+      const next = this.marks[index + 1];
+      this.write(label, { left: left + 5, y: 10, room: (next ? x(next.at) : width) - left - 10, colour: colours.text });
+    });
+  }
+
+  // A label where there is room for it.
+  write(text, { left, y, room, colour }) {
+    const { pen } = this;
+    pen.font = this.font;
+    pen.textBaseline = "middle";
+    pen.textAlign = "left";
+    if (pen.measureText(text).width > room) return;
+    pen.fillStyle = colour;
+    pen.fillText(text, left, y);
+  }
+
+  drawStop(stop, x, middle, laneHeight) {
+    if (stop.pause || stop.isOpen) this.drawPause(stop, x, middle, laneHeight);
+    else this.drawCut(stop, x, middle, laneHeight);
+  }
+
+  drawPause(stop, x, middle, laneHeight) {
+    const { pen, colours } = this;
+    const left = x(stop.at);
+    const width = Math.max(3, x(stop.pause?.to ?? this.now) - left);
+    if (left + width < 0) return;
+    const size = laneHeight * 0.56;
+    pen.save();
+    pen.strokeStyle = colours.agent;
+    pen.lineWidth = 1.25;
+    pen.setLineDash([4, 3]);
+    pen.beginPath();
+    pen.roundRect(left + 0.5, middle - size / 2, width - 1, size, 6);
+    pen.stroke();
+    pen.restore();
+    pen.fillStyle = colours.agent;
+    for (const offset of [-4, 1]) pen.fillRect(left + width / 2 + offset, middle - 6, 3, 12);
+  }
+
   drawCut(cut, x, middle, laneHeight) {
     const { pen, colours } = this;
-    const known = cut.peaks?.length ?? 0;
-    let bins = Math.max(cut.total, known);
+    const known = cut.peaks.length;
+    let bins = Math.max(cut.bins, known);
     // It ends where the next thing the agent said begins, which is not within a fifth of a second.
     for (let bin = cut.start + 10; bin < Math.min(cut.start + bins, this.agent.next); bin += 1) {
       if (this.agent.at(bin) > 0.004 && this.agent.at(bin - 1) > 0.004) bins = bin - cut.start;
@@ -253,6 +382,12 @@ export class Timeline {
     pen.fillRect(left - 1, middle - size / 2 - 4, 2, size + 8);
     pen.restore();
   }
+}
+
+function add(list, item) {
+  list.push(item);
+  if (list.length > MARKS) list.shift();
+  return item;
 }
 
 // Speech is mostly quiet: a root makes the small peaks visible and keeps the loud ones apart.
