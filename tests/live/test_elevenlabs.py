@@ -25,6 +25,11 @@ def test_what_its_voice_says_its_recogniser_understands() -> None:
         )
         assert "brown fox" in heard.text.lower()
         assert heard.words
+        posted = await stt("elevenlabs_files", language="en", wants_words=True).transcribe(
+            speech.audio, rate=speech.rate
+        )
+        assert "brown fox" in posted.text.lower()
+        assert posted.words
 
     asyncio.run(scene())
 

@@ -223,7 +223,11 @@ class _Source:
             if self._process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     self._process.kill()  # alone: its workers are well
-                await self._process.wait()
+                _at_work.add(self)
+                try:
+                    await self._process.wait()
+                finally:
+                    _at_work.discard(self)
             if self._control is not None:
                 self._control.close()
             self._process = self._control = None

@@ -1,11 +1,17 @@
 """One utterance and its answer, over a connection of their own.
 
 How it works. The utterance is sent as fast as the link takes it, or at the pace of speech where the
-service wants that. A service that finds the ends of turns itself hears silence after it, at the
-pace of speech, until it has answered: its clock is our sound. A response that calls tools is not
-the answer yet; the one that follows their results is. A response that the service broke off,
-because the utterance went on, is none either. The sound of a duplex model goes on in silence after
-its words, by which their end is known: that is left out.
+service wants that, or finds the ends of turns itself. Such a service hears silence after it, until
+it has answered: its clock is our sound. A response that calls tools is not the answer yet; the one
+that follows their results is. A response that the service broke off, because the utterance went on,
+is none either. The sound of a duplex model goes on in silence after its words, by which their end
+is known: that is left out.
+
+A service that finds the ends of turns may find one in the middle of a recording, where the person
+pauses, and answer each part. Then all of it is the answer, in order: what began before the last
+voice was sent answers a part only, and the rest is waited for. Where the recording has such a
+pause, one more moment is waited (`SETTLE_SECONDS`), since an answer to the first part may be late;
+and where nothing more comes (`MORE_SECONDS`), for the rest was no words, what there is has to do.
 """
 
 import asyncio
@@ -21,7 +27,9 @@ from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed
 from beluga_voice.events import (
     AnswerTool,
     EndUserTurn,
+    InputCommitted,
     InputTranscript,
+    Interrupted,
     LinkClosed,
     NoResponse,
     ResponseAudio,
@@ -33,6 +41,8 @@ from beluga_voice.events import (
     S2sEvent,
     SendAudio,
     ServiceFailed,
+    SpeechStarted,
+    SpeechStopped,
     StartUserTurn,
     TextStage,
     ToolCalled,
@@ -41,6 +51,9 @@ from beluga_voice.events import (
     Usage,
     UsageReported,
     UtteranceId,
+    WorkEnded,
+    WorkId,
+    WorkStarted,
 )
 from beluga_voice.interfaces import (
     Capabilities,
@@ -52,7 +65,14 @@ from beluga_voice.interfaces import (
     input_format_of,
     output_format_of,
 )
-from beluga_voice.services.recording import PIECE_MS, Feeder, recording_of, silence_of
+from beluga_voice.services.recording import (
+    PIECE_MS,
+    Feeder,
+    Voiced,
+    recording_of,
+    silence_of,
+    voiced_in,
+)
 from beluga_voice.session.tools import run_tool
 from beluga_voice.support import owner_of
 from beluga_voice.transports.failures import error_of
@@ -64,6 +84,13 @@ SILENT_PEAK = 64
 """What is louder in 16 bits than this is sound."""
 TRANSCRIPT_SECONDS = 2.0
 """How long the person's words are waited for after the answer is whole."""
+SETTLE_SECONDS = 3.0
+"""From the last voice of a recording with pauses: by then a service has found the end of a turn."""
+MORE_SECONDS = 8.0
+"""How long an answer to the rest of a recording is waited for, of which a part was answered."""
+FOLLOW_SECONDS = 5.0
+"""From a tool call: by then a service that ends its response there has begun another, or has kept
+it open for the result, and had no more to say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +119,7 @@ class AnswerTiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a service answered to one utterance."""
+    """What a service answered to one utterance; if it did so in parts, all of them in order."""
 
     audio: bytes
     """Mono 16-bit PCM at `rate`; empty if it had nothing to say."""
@@ -130,7 +157,7 @@ async def one_turn(
     speech = recording_of(audio, rate or source.rate, source)
     began = asyncio.get_running_loop().time()
     seconds = len(speech) / source.block_bytes / source.rate
-    is_paced = _is_paced(capabilities)
+    is_paced = _is_paced(options, capabilities)
     limit = asyncio.timeout(timeout_seconds + (seconds if is_paced else 0))
     try:
         async with limit, provider.connect(options) as link:
@@ -156,26 +183,45 @@ class _Turn:
     began: float
     connected: float = 0.0
     sent: float | None = None
-    first_audio: float | None = None
+    voiced_until: float = 0.0
+    """When the last voice of the recording was sent."""
+    has_pauses: bool = False
+    """Whether the recording may be taken for several turns."""
     ended: float = 0.0
+    first_sounds: dict[ResponseId, float] = field(default_factory=dict[ResponseId, float])
     sounds: dict[ResponseId, list[bytes]] = field(default_factory=dict[ResponseId, list[bytes]])
     texts: dict[ResponseId, list[ResponseText]] = field(
         default_factory=dict[ResponseId, list[ResponseText]]
     )
     words: dict[UtteranceId, str] = field(default_factory=dict[UtteranceId, str])
+    heard: set[UtteranceId] = field(default_factory=set[UtteranceId])
     runs: list[ToolRun] = field(default_factory=list[ToolRun])
     running: dict[ToolCallId, asyncio.Task[None]] = field(
         default_factory=dict[ToolCallId, asyncio.Task[None]]
     )
     withdrawn: list[asyncio.Task[None]] = field(default_factory=list[asyncio.Task[None]])
+    works: set[WorkId] = field(default_factory=set[WorkId])
     usages: list[Usage] = field(default_factory=list[Usage])
-    open_responses: set[ResponseId] = field(default_factory=set[ResponseId])
+    open_responses: dict[ResponseId, float] = field(default_factory=dict[ResponseId, float])
+    """When those began that are being made."""
     callers: set[ResponseId] = field(default_factory=set[ResponseId])
     """Responses that called a tool."""
+    called: float = 0.0
+    """When a tool was called last."""
+    told: set[ResponseId] = field(default_factory=set[ResponseId])
+    """Those of the callers that were still being made when they had their results."""
     is_fresh: bool = False
     """Whether there was sound after the last tool was answered."""
-    has_answer: bool = False
-    is_complete: bool = True
+    answered: dict[ResponseId | None, float] = field(default_factory=dict[ResponseId | None, float])
+    """When those responses began that may be the answer; `None` for a turn that got none."""
+    has_more: bool = False
+    """Whether the service heard the person go on after the last response began."""
+    not_before: float = 0.0
+    """Until when another response may follow the tool that was called last."""
+    happened: float = 0.0
+    """When something was heard or said last."""
+    timer: asyncio.TimerHandle | None = None
+    incomplete: set[ResponseId] = field(default_factory=set[ResponseId])
     failure: ProviderError | None = None
     whole: asyncio.Event = field(default_factory=asyncio.Event)
     known: asyncio.Event = field(default_factory=asyncio.Event)
@@ -183,6 +229,11 @@ class _Turn:
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether we say where the utterance ends."""
+        return owner_of(self.options, self.provider.capabilities) is TurnOwner.FRAMEWORK
 
     async def run(self, speech: bytes) -> None:
         """Send the utterance, and be there until it is answered."""
@@ -203,6 +254,7 @@ class _Turn:
         try:
             yield
         finally:
+            self._stop_timer()
             tasks = [sender, *self.running.values(), *self.withdrawn]
             for task in tasks:
                 task.cancel()
@@ -217,12 +269,18 @@ class _Turn:
     # ── to the service ──────────────────────────────────────────────────────────────────────
 
     async def _send(self, speech: bytes) -> None:
-        capabilities = self.provider.capabilities
-        is_ours = owner_of(self.options, capabilities) is TurnOwner.FRAMEWORK
-        is_paced = _is_paced(capabilities)
+        is_ours = self._is_ours
+        is_paced = _is_paced(self.options, self.provider.capabilities)
+        # Where the utterance ends is said below; otherwise the service goes by the voice in it.
+        voiced = Voiced(until=len(speech)) if is_ours else voiced_in(speech, self.source)
+        self.has_pauses = voiced.has_pauses
+        self.voiced_until = float("inf")
         if is_ours:
             self.link.send(StartUserTurn())
-        await Feeder(self.link, self.source, is_paced=is_paced).feed(speech, SendAudio)
+        feeder = Feeder(self.link, self.source, is_paced=is_paced)
+        await feeder.feed(speech[: voiced.until], SendAudio)
+        self.voiced_until = self._loop.time()
+        await feeder.feed(speech[voiced.until :], SendAudio)
         self.sent = self._loop.time()
         if is_ours:
             self.link.send(EndUserTurn())
@@ -249,42 +307,33 @@ class _Turn:
             ToolRun(name=call.name, arguments=call.arguments, output=output, is_error=is_error)
         )
         self.running.pop(call.call_id, None)
+        self.told |= self.callers & self.open_responses.keys()
         self.link.send(AnswerTool(call_id=call.call_id, output=output, is_error=is_error))
 
     # ── from the service ────────────────────────────────────────────────────────────────────
 
     def _hear(self, event: S2sEvent) -> None:
         match event:
-            case ResponseStarted():
-                self.open_responses.add(event.response_id)
-            case ResponseAudio():
-                if self.first_audio is None:
-                    self.first_audio = self._loop.time()
-                self.is_fresh = not self.running
-                self.sounds.setdefault(event.response_id, []).append(event.pcm)
-            case ResponseText():
-                self.texts.setdefault(event.response_id, []).append(event)
-            case ResponseDone():
-                self._done(event)
+            case SpeechStarted() | SpeechStopped() | InputCommitted() | InputTranscript():
+                self._hear_person(event)
+            case ResponseStarted() | ResponseAudio() | ResponseText() | ResponseDone():
+                self._hear_response(event)
+            case Interrupted() if not self.whole.is_set():
+                for response_id in self._stopped(event.response_id):
+                    self._forget(response_id)
             case NoResponse():
-                self.has_answer = True
+                self.answered[None] = self.happened = self._loop.time()
                 self._look()
-            case InputTranscript():
-                self.words[event.utterance_id] = event.text
-                if event.is_final:
-                    self.known.set()
-                else:
-                    self.known.clear()
-            case ToolCalled() if not self.whole.is_set():
-                self.has_answer = self.is_fresh = False
-                self.callers |= self.open_responses
-                name = f"beluga-voice tool {event.name}"
-                self.running[event.call_id] = asyncio.create_task(self._run(event), name=name)
+            case ToolCalled() | WorkStarted() if not self.whole.is_set():
+                self._begin_work(event)
             case ToolCallWithdrawn():
                 for call_id in event.call_ids:
                     if (task := self.running.pop(call_id, None)) is not None:
                         task.cancel()
                         self.withdrawn.append(task)
+                self.told |= self.callers & self.open_responses.keys()
+            case WorkEnded():
+                self.works.discard(event.work_id)
             case UsageReported():
                 self.usages.append(event.usage)
             case ServiceFailed() if event.is_fatal:
@@ -296,29 +345,115 @@ class _Turn:
             case _:
                 pass
 
+    def _hear_person(
+        self, event: SpeechStarted | SpeechStopped | InputCommitted | InputTranscript
+    ) -> None:
+        self.happened = self._loop.time()
+        if isinstance(event, SpeechStarted):
+            self.has_more = True
+        elif not isinstance(event, SpeechStopped) and event.utterance_id not in self.heard:
+            self.heard.add(event.utterance_id)
+            self.has_more = True
+        if isinstance(event, InputTranscript):
+            self.words[event.utterance_id] = event.text
+            if event.is_final:
+                self.known.set()
+            else:
+                self.known.clear()
+        self._look()
+
+    def _begin_work(self, event: ToolCalled | WorkStarted) -> None:
+        """What was said so far is not the answer yet."""
+        self.answered.clear()
+        self.is_fresh = False
+        self.callers |= self.open_responses.keys()
+        self.called = self._loop.time()
+        if isinstance(event, WorkStarted):
+            self.works.add(event.work_id)
+        else:
+            name = f"beluga-voice tool {event.name}"
+            self.running[event.call_id] = asyncio.create_task(self._run(event), name=name)
+
+    def _hear_response(
+        self, event: ResponseStarted | ResponseAudio | ResponseText | ResponseDone
+    ) -> None:
+        now = self.happened = self._loop.time()
+        match event:
+            case ResponseStarted():
+                self.open_responses[event.response_id] = now
+                self.has_more = False
+                self.not_before = 0.0
+            case ResponseAudio():
+                self.first_sounds.setdefault(event.response_id, now)
+                self.is_fresh = not (self.running or self.works)
+                self.sounds.setdefault(event.response_id, []).append(event.pcm)
+            case ResponseText():
+                self.texts.setdefault(event.response_id, []).append(event)
+            case ResponseDone():
+                self._done(event)
+
     def _done(self, event: ResponseDone) -> None:
-        self.open_responses.discard(event.response_id)
+        response_id = event.response_id
+        began = self.open_responses.pop(response_id, self.happened)
         if event.usage is not None:
             self.usages.append(event.usage)
         if event.status is ResponseStatus.CANCELLED:
-            self.sounds.pop(event.response_id, None)
-            self.texts.pop(event.response_id, None)
-            self.first_audio = self.first_audio if self.sounds else None
+            self._forget(response_id)
             return
         if event.status is ResponseStatus.FAILED:
             message = event.reason or "the response failed"
             self._fail(ProviderError(message, op="process", provider=self.provider.name))
             return
-        self.is_complete = event.status is ResponseStatus.COMPLETED
+        if event.status is not ResponseStatus.COMPLETED:
+            self.incomplete.add(response_id)
         # A response that called tools is followed by another, or went on after their results.
-        self.has_answer = self.is_fresh or event.response_id not in self.callers
+        if self.is_fresh or response_id not in self.callers:
+            self.answered[response_id] = began
+        elif response_id in self.told:
+            self.answered[response_id] = began
+            self.not_before = self.called + FOLLOW_SECONDS
+        else:
+            self.answered.clear()
         self._look()
 
+    def _stopped(self, response_id: ResponseId | None) -> list[ResponseId]:
+        """What an interruption takes back: all that was not over, if it names nothing."""
+        return [*self.open_responses] if response_id is None else [response_id]
+
+    def _forget(self, response_id: ResponseId) -> None:
+        """The service takes a response back: the person went on, and was not to hear it."""
+        for kept in (self.sounds, self.texts, self.first_sounds, self.answered):
+            kept.pop(response_id, None)
+        self.incomplete.discard(response_id)
+
     def _look(self) -> None:
-        """Is the answer whole?"""
-        is_sent = self.sent is not None
-        if is_sent and self.has_answer and not self.open_responses and not self.running:
+        """Is the answer whole? If not yet, look again when it may be."""
+        self._stop_timer()
+        is_busy = bool(self.open_responses or self.running or self.works)
+        if self.sent is None or not self.answered or is_busy or self.whole.is_set():
+            return
+        due = max(self._rest_by(), self.not_before)
+        if due <= self._loop.time():
             self.whole.set()
+        else:
+            self.timer = self._loop.call_at(due, self._look)
+
+    def _rest_by(self) -> float:
+        """When all of the recording was answered that ever will be."""
+        if self._is_ours:
+            return 0.0
+        if max(self.answered.values()) < self.voiced_until:
+            return max(self.happened, self.voiced_until) + MORE_SECONDS
+        if not self.has_pauses:
+            return 0.0
+        if self.has_more:
+            return self.happened + MORE_SECONDS
+        return self.voiced_until + SETTLE_SECONDS
+
+    def _stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def _fail(self, error: ProviderError) -> None:
         # A lost link fails the response first, and is the better reason.
@@ -347,13 +482,13 @@ class _Turn:
         if owner_of(self.options, self.provider.capabilities) is TurnOwner.DUPLEX:
             audio = _without_silence_after(audio)
         sent = self.connected if self.sent is None else self.sent
-        first = self.first_audio
+        first = min(self.first_sounds.values(), default=None)
         return Answer(
             audio=audio,
             rate=target.rate,
             transcript=" ".join(text for text in self.words.values() if text),
             text=" ".join(filter(None, map(_text, self.texts.values()))),
-            is_complete=self.is_complete,
+            is_complete=not self.incomplete,
             tool_runs=tuple(self.runs),
             usage=_sum(self.usages),
             timing=AnswerTiming(
@@ -365,9 +500,10 @@ class _Turn:
         )
 
 
-def _is_paced(capabilities: Capabilities) -> bool:
+def _is_paced(options: S2sOptions, capabilities: Capabilities) -> bool:
     """Whether sound goes out at the pace of speech."""
-    return capabilities.needs_paced_input or capabilities.needs_continuous_input
+    is_ours = owner_of(options, capabilities) is TurnOwner.FRAMEWORK
+    return capabilities.needs_paced_input or capabilities.needs_continuous_input or not is_ours
 
 
 def _without_silence_after(pcm: bytes) -> bytes:

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
+from beluga_voice.audio.formats import FRAME_MILLISECONDS, AudioFormat, Encoding, pcm16, to_samples
 from beluga_voice.errors import WrongFormat
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ MAX_BACKLOG_MS = 1000
 """How much sound may wait in a link before more is given to it."""
 UNKNOWN_SPEED = 4
 """How many times faster than speech sound is sent to a link that does not tell what waits."""
+VOICED = 0.1
+"""What is louder than this part of the loudest frame is voice: 20 dB below it."""
+PAUSE_MS = 300
+"""A silence from which on a service may find the end of a turn; none is known to wait less."""
 
 _SILENT_BYTE = {Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5"}
 
@@ -56,6 +61,39 @@ def silence_of(shape: AudioFormat, milliseconds: int) -> bytes:
     """Silence, as that format has it."""
     size = shape.rate * milliseconds // 1000 * shape.block_bytes
     return _SILENT_BYTE.get(shape.encoding, b"\0") * size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voiced:
+    """Where in a recording there is a voice."""
+
+    until: int
+    """Bytes to the end of the piece that holds the last of it; 0 if there is none."""
+    has_pauses: bool = False
+    """Whether it pauses for `PAUSE_MS` or more."""
+
+
+def voiced_in(recording: bytes, shape: AudioFormat) -> Voiced:
+    """Where there is a voice in a recording of that format, by how loud it is."""
+    import numpy as np
+
+    from beluga_voice.audio.convert import Converter
+
+    converter = Converter(shape, pcm16(shape.rate))
+    samples = np.frombuffer(converter.feed(recording) + converter.flush(), "<i2")
+    size = to_samples(FRAME_MILLISECONDS, shape.rate)
+    whole = samples[: len(samples) // size * size].reshape(-1, size).astype(np.float64)
+    levels = np.sqrt((whole * whole).mean(axis=1))
+    voiced = np.flatnonzero(levels > max(levels.max(initial=0.0) * VOICED, 1.0))
+    if not len(voiced):
+        return Voiced(until=0)
+    end = (int(voiced[-1]) + 1) * size * shape.block_bytes
+    piece = to_samples(PIECE_MS, shape.rate) * shape.block_bytes
+    silent = np.diff(voiced).max(initial=1) - 1
+    return Voiced(
+        until=min(-(-end // piece) * piece, len(recording)),
+        has_pauses=bool(silent * FRAME_MILLISECONDS >= PAUSE_MS),
+    )
 
 
 class Feeder:

@@ -95,10 +95,15 @@ class SpeechToSpeechService:
 
         `audio` is a `Sound` (see `read_wav`), or mono 16-bit PCM at `rate`, which is by default the
         one the service prefers. `context` is what was said before. Tools of the handle are run, and
-        the answer is what follows them. Raises `WrongFormat` for sound that is none, `Unsupported`,
-        a `ProviderError` if the service fails, and `Silent` if there is no whole answer in time,
-        not counting that of the utterance where the service takes it at the pace of speech only.
-        Safe to cancel.
+        what is said before and after them is the answer.
+
+        All of the recording is answered. A service that finds the ends of turns by itself, and
+        takes a pause for one, answers in parts: they are the answer, in order, but for those that
+        it broke off because the person went on.
+
+        Raises `WrongFormat` for sound that is none, `Unsupported`, a `ProviderError` if the service
+        fails, and `Silent` if there is no whole answer in time, not counting that of the utterance
+        where it goes out at the pace of speech. Safe to cancel.
         """
         options = replace(self.options, history=(*self.options.history, *context))
         if TurnOwner.FRAMEWORK in self.capabilities.turn_owners:

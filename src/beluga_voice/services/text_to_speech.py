@@ -139,7 +139,7 @@ class TextToSpeechService:
 
         Raises `Misuse` for a text without a word in it, a `ProviderError` if the service fails, and
         `Silent` if it gives nothing for `quiet_seconds` after it has all the text, or if it ends
-        without any sound. Leaving the iteration stops the speech.
+        without any sound but digital silence. Leaving the iteration stops the speech.
         """
         if isinstance(text, str) and not text.strip():
             raise Misuse("there is no text to speak", op="synthesize")
@@ -182,7 +182,8 @@ class TextToSpeechService:
             match event:
                 case SpeechAudio() if event.context_id == context_id:
                     pcm = event.pcm if converter is None else converter.feed(event.pcm)
-                    has_sounded = has_sounded or bool(pcm)
+                    # Digital silence is none: a voice that gives no more is mute.
+                    has_sounded = has_sounded or any(pcm)
                     if pcm:
                         yield SpeechAudio(context_id=context_id, pcm=pcm)
                 case SpeechWords() if event.context_id == context_id:

@@ -7,7 +7,7 @@ import pytest
 
 import beluga_voice
 from beluga_voice.agents.functions import agent_of
-from beluga_voice.errors import Denied, Overloaded, Rejected, Silent, Unreachable, Unsupported
+from beluga_voice.errors import Denied, Overloaded, Rejected, Silent, Unsupported
 from beluga_voice.events import (
     EndOfTurnLikely,
     ErrorCategory,
@@ -90,15 +90,6 @@ def test_a_link_that_is_cancelled_says_goodbye():
     assert simulate(scene) == [True]
 
 
-def test_without_a_key_nothing_is_tried(monkeypatch):
-    """The error says which variable to set."""
-    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
-    error, at = failure_of(api_key="")
-    assert isinstance(error, Denied)
-    assert "ASSEMBLYAI_API_KEY" in str(error)
-    assert (error.provider, at) == ("assemblyai", 0)
-
-
 @pytest.mark.parametrize(
     ("settings", "kind", "words"),
     [
@@ -127,24 +118,6 @@ def test_a_service_that_connects_and_says_nothing_is_given_up():
     error, at = failure_of(service=service, connect_seconds=3)
     assert type(error) is Silent
     assert 3 <= at < 5
-
-
-def test_a_machine_that_does_not_answer_is_given_up():
-    """And one where nobody listens, at once."""
-
-    async def scene():
-        loop = running_simulation()
-        with pytest.raises(Unreachable):
-            async with provider().connect(SttOptions()):
-                pass
-        assert loop.time() == 0
-        loop.network.black_hole(HOST, PORT)
-        with pytest.raises(Unreachable):
-            async with provider(connect_seconds=2).connect(SttOptions()):
-                pass
-        return loop.time()
-
-    assert simulate(scene) == 2
 
 
 def test_options_it_cannot_honour_are_refused():

@@ -22,6 +22,7 @@ from beluga_voice.events import (
     TurnContinued,
 )
 from beluga_voice.interfaces import SttOptions
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.cartesia import TurnThresholds
 from beluga_voice.providers.stt.cartesia._capabilities import capabilities
 from beluga_voice.providers.stt.cartesia._options import Settings, query_of
@@ -138,7 +139,7 @@ def test_a_turn_that_never_ends_is_a_failure():
     assert answered == final("a", "Hello")
     assert gone == ServiceFailed(
         category=ErrorCategory.TIMEOUT,
-        message="a turn does not end, though there is silence",
+        message=f"a turn does not end, though there is silence; {ELSEWHERE}",
         is_fatal=True,
     )
     assert desk.codec.deadline is None

@@ -73,28 +73,6 @@ def test_leaving_closes_in_order(manual):
     assert simulate(scene) == LinkClosed(is_clean=True, reason="closed by us")
 
 
-def test_without_a_key_nothing_is_tried(monkeypatch):
-    """The error says which variable to set."""
-    monkeypatch.delenv("CARTESIA_API_KEY", raising=False)
-    error, at = failure_of(api_key="")
-    assert isinstance(error, Denied)
-    assert "CARTESIA_API_KEY" in str(error)
-    assert (error.provider, at) == ("cartesia", 0)
-
-
-def test_the_key_may_come_from_the_environment(monkeypatch):
-    """It is read when connecting, so that it may be set late."""
-    late = CartesiaStt(endpoint=f"http://{HOST}")
-    monkeypatch.setenv("CARTESIA_API_KEY", KEY)
-
-    async def scene():
-        service = CartesiaSttEmulator()
-        async with service.serving(HOST, PORT), late.connect(SttOptions()):
-            return len(service.sessions)
-
-    assert simulate(scene) == 1
-
-
 @pytest.mark.parametrize(
     ("settings", "kind", "reason"),
     [
@@ -132,17 +110,6 @@ def test_a_status_is_an_error_of_ours(faults, kind, after):
     assert getattr(error, "retry_after", None) == after
 
 
-def test_nobody_there_is_unreachable():
-    """A refused connection."""
-
-    async def scene():
-        with pytest.raises(Unreachable, match="refused the connection"):
-            async with provider().connect(SttOptions()):
-                pass
-
-    simulate(scene)
-
-
 def test_a_service_that_does_not_greet_is_silent():
     """In time, and not after a session was begun on it."""
     error, at = failure_of(
@@ -150,23 +117,6 @@ def test_a_service_that_does_not_greet_is_silent():
     )
     assert isinstance(error, Silent)
     assert at == 3.0
-
-
-def test_a_handshake_that_never_completes_is_unreachable():
-    """Somebody takes the connection and says nothing."""
-
-    async def scene():
-        async def hold(reader, writer):
-            await reader.read()
-            writer.close()
-
-        async with await asyncio.start_server(hold, HOST, PORT):
-            with pytest.raises(Unreachable, match="did not answer within 2 s"):
-                async with provider(connect_seconds=2.0).connect(SttOptions()):
-                    pass
-        return running_simulation().time()
-
-    assert simulate(scene) >= 2.0
 
 
 @pytest.mark.parametrize(
@@ -276,9 +226,9 @@ def test_an_error_of_the_service_ends_the_link(manual):
     assert closed == LinkClosed(is_clean=False, reason=failed.message)
 
 
-@pytest.mark.parametrize(("manual", "given_up_ms"), [(False, 1000), (True, 1400 + 1000)])
+@pytest.mark.parametrize(("manual", "given_up_ms"), [(False, 1000), (True, 980 + 1000)])
 def test_a_service_that_goes_quiet_is_given_up(manual, given_up_ms):
-    """With turns after so much voice, without them when it does not answer in time."""
+    """After so much voice: with turns at once, without them when it does not answer to that."""
 
     async def scene():
         service = CartesiaSttEmulator(faults=[Faults(stall_after_audio_ms=200)])

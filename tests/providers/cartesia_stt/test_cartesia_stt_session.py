@@ -21,6 +21,7 @@ from beluga_voice.events import (
     TurnContinued,
 )
 from beluga_voice.interfaces import SttOptions
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.s2s.cascade import Cascade
 from beluga_voice.providers.stt.cartesia import TurnThresholds
 from beluga_voice.session.session import Session
@@ -174,7 +175,7 @@ def test_a_service_that_ends_no_turn_is_given_up():
 
     finals, closed = simulate(scene)
     assert finals == {"a": "hello there"}
-    assert closed.reason == "a turn does not end, though there is silence"
+    assert closed.reason == f"a turn does not end, though there is silence; {ELSEWHERE}"
 
 
 def test_an_idle_link_is_kept():

@@ -32,7 +32,9 @@ class Desk:
     """A codec, and what the service would say."""
 
     def __init__(self, options: TtsOptions | None = None, **settings: Any) -> None:
-        self.codec = SonicCodec(options or TtsOptions(), Settings(**settings), prefix="p")
+        self.codec = SonicCodec(
+            options or TtsOptions(), Settings(**settings), prefix="p", now=lambda: 0.0
+        )
         self.sent: list[dict[str, Any]] = []
         self.codec.owed()
 

@@ -42,7 +42,7 @@ def wrong(message):
 
 def test_it_is_ready_at_once():
     """There is no greeting."""
-    codec = SonicCodec(TtsOptions(), Settings(), prefix="p")
+    codec = SonicCodec(TtsOptions(), Settings(), prefix="p", now=lambda: 0.0)
     assert (codec.hello(), codec.owed(), codec.owed()) == ([], [LinkReady(model="sonic-3.5")], [])
 
 
@@ -232,7 +232,8 @@ def test_a_context_without_sound_is_named():
     desk.speak("Hello")
     desk.finish()
     assert desk.chunk(b"") == []
-    assert desk.say("done") == [wrong("the service gave no sound for a text"), done()]
+    what = "the service gave no sound for a text; check the voice and the credits"
+    assert desk.say("done") == [wrong(what), done()]
 
 
 def test_the_header_of_a_file_is_no_sound():
@@ -251,7 +252,8 @@ def test_sound_at_another_rate_is_not_played():
     desk.speak("Hello")
     failed, ended = desk.chunk(_wav_header(11025) + PCM)
     assert failed == wrong(
-        "the sound is a WAV file of 1 channels at 11025 Hz, not samples at 24000 Hz"
+        "the sound is a WAV file of 1 channels at 11025 Hz, not samples at 24000 Hz; "
+        "check the endpoint"
     )
     assert ended == done()
     assert desk.sent[-1] == {"context_id": "p-1", "cancel": True}

@@ -53,28 +53,6 @@ def test_a_link_is_ready_when_it_is_open_and_closes_in_order():
     assert (session.version, session.received) == ("2026-08-14", [])
 
 
-def test_without_a_key_nothing_is_tried(monkeypatch):
-    """The error says which variable to set."""
-    monkeypatch.delenv("CARTESIA_API_KEY", raising=False)
-    error, at = failure_of(api_key="")
-    assert isinstance(error, Denied)
-    assert "CARTESIA_API_KEY" in str(error)
-    assert (error.provider, at) == ("cartesia", 0)
-
-
-def test_the_key_may_come_from_the_environment(monkeypatch):
-    """It is read when connecting, so that it may be set late."""
-    late = Cartesia(endpoint=f"http://{HOST}")
-    monkeypatch.setenv("CARTESIA_API_KEY", KEY)
-
-    async def scene():
-        service = CartesiaTtsEmulator()
-        async with service.serving(HOST, PORT), late.connect(TtsOptions()):
-            return len(service.sessions)
-
-    assert simulate(scene) == 1
-
-
 @pytest.mark.parametrize(
     ("settings", "kind", "reason"),
     [
@@ -106,33 +84,6 @@ def test_a_status_is_an_error_of_ours(faults, kind, after):
     assert type(error) is kind
     assert "no)" in error.message
     assert getattr(error, "retry_after", None) == after
-
-
-def test_nobody_there_is_unreachable():
-    """A refused connection."""
-
-    async def scene():
-        with pytest.raises(Unreachable, match="refused the connection"):
-            async with provider().connect(TtsOptions()):
-                pass
-
-    simulate(scene)
-
-
-def test_a_handshake_that_never_completes_is_unreachable():
-    """Somebody takes the connection and says nothing."""
-
-    async def scene():
-        async def hold(reader, writer):
-            await reader.read()
-            writer.close()
-
-        async with await asyncio.start_server(hold, HOST, PORT):
-            with pytest.raises(Unreachable, match="did not answer within 2 s"):
-                async with provider(connect_seconds=2.0).connect(TtsOptions()):
-                    pass
-
-    simulate(scene)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from beluga_voice.events import LinkReady
 from beluga_voice.interfaces import SttOptions, TtsOptions
 from beluga_voice.providers.stt.deepgram import Deepgram
 from beluga_voice.providers.tts.deepgram import DeepgramTts
-from beluga_voice.testing.emulators.deepgram import KEY, DeepgramEmulator
+from beluga_voice.testing.emulators.deepgram import DeepgramEmulator
 from beluga_voice.testing.emulators.speech import Faults
 from beluga_voice.testing.loop import running_simulation, simulate
 from providers.deepgram_stt.deepgram_stage import FLUX, HOST, PORT, listener, speaker
@@ -78,31 +78,6 @@ def test_a_link_is_ready_when_connecting_returns(side):
 
 
 @every_side
-def test_without_a_key_nothing_is_tried(side, monkeypatch):
-    """The error says which variable to set."""
-    monkeypatch.delenv("DEEPGRAM_API_KEY", raising=False)
-    error, at = failure_of(side, api_key="")
-    assert isinstance(error, Denied)
-    assert "DEEPGRAM_API_KEY" in str(error)
-    assert (error.provider, at) == ("deepgram", 0)
-
-
-@pytest.mark.parametrize("kind", [Deepgram, DeepgramTts])
-def test_the_key_may_come_from_the_environment(kind, monkeypatch):
-    """It is read when connecting, so that it may be set late."""
-    late = kind(endpoint=f"http://{HOST}")
-    monkeypatch.setenv("DEEPGRAM_API_KEY", KEY)
-
-    async def scene():
-        service = DeepgramEmulator()
-        options = SttOptions() if kind is Deepgram else TtsOptions()
-        async with service.serving(HOST, PORT), late.connect(options):
-            return len(service.sessions)
-
-    assert simulate(scene) == 1
-
-
-@every_side
 @pytest.mark.parametrize(
     ("settings", "kind", "words"),
     [
@@ -137,43 +112,6 @@ def test_a_service_that_is_busy_says_for_how_long(side):
     error, _ = failure_of(side, faults=[Faults(refuse_status=429, retry_after="7")])
     assert isinstance(error, Overloaded)
     assert error.retry_after == 7
-
-
-@every_side
-def test_a_wrong_key_is_not_shown(side):
-    """Neither the error nor what it came from quotes the key."""
-    error, _ = failure_of(side, api_key="dg-secret")
-    assert "dg-secret" not in f"{error} {error!r} {error.__cause__!r}"
-
-
-@every_side
-def test_a_handshake_that_never_ends_is_given_up(side):
-    """A machine that does not answer is given up in time."""
-
-    async def scene():
-        make, options = SIDES[side]
-        loop = running_simulation()
-        loop.network.black_hole(HOST, PORT)
-        with pytest.raises(Unreachable):
-            async with make(connect_seconds=2).connect(options):
-                pass
-        return loop.time()
-
-    assert simulate(scene) == 2
-
-
-@every_side
-def test_nobody_at_the_address_is_unreachable(side):
-    """A refused connection may be tried again."""
-
-    async def scene():
-        make, options = SIDES[side]
-        with pytest.raises(Unreachable) as caught:
-            async with make().connect(options):
-                pass
-        return caught.value.is_retryable
-
-    assert simulate(scene)
 
 
 def test_a_service_that_connects_and_never_greets_is_given_up():

@@ -100,15 +100,6 @@ def test_a_key_that_is_none(key: str) -> None:
     assert at == 0
 
 
-def test_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key nothing is connected, and the error names the variable."""
-    monkeypatch.delenv("ELEVENLABS_API_KEY", raising=False)
-    error, at = failure(api_key=None)
-    assert type(error) is Denied
-    assert "ELEVENLABS_API_KEY" in error.message
-    assert at == 0
-
-
 def test_the_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key is read when it is needed."""
     made = provider(api_key=None)
@@ -126,17 +117,6 @@ def test_an_unknown_model() -> None:
     error, _ = failure(model="scribe_v9")
     assert type(error) is Rejected
     assert "invalid_request" in error.message
-
-
-def test_nobody_is_there() -> None:
-    """A refused connection is told as one."""
-
-    async def scene() -> None:
-        async with provider(endpoint=f"ws://{HOST}:9").connect(SttOptions()):
-            pass
-
-    with pytest.raises(Unreachable):
-        play(scene)
 
 
 def test_a_service_that_says_nothing() -> None:

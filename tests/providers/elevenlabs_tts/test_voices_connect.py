@@ -70,22 +70,6 @@ def test_a_refused_handshake(status: int, kind: type[ProviderError]) -> None:
         assert error.retry_after == 7
 
 
-def test_a_wrong_key() -> None:
-    """It is refused after the handshake, before the link is there; the error does not hold it."""
-    error, _ = failure(api_key="guessed-secret")
-    assert type(error) is Denied
-    assert "guessed-secret" not in str(error)
-
-
-def test_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key nothing is connected, and the error names the variable."""
-    monkeypatch.delenv("ELEVENLABS_API_KEY", raising=False)
-    error, at = failure(api_key=None)
-    assert type(error) is Denied
-    assert "ELEVENLABS_API_KEY" in error.message
-    assert at == 0
-
-
 @pytest.mark.parametrize("settings", [{"voice": "nobody"}, {"model": "eleven_flash_v9"}])
 def test_an_unknown_voice_or_model(settings: dict[str, str]) -> None:
     """The service refuses it after the handshake, before the link is there."""
@@ -111,34 +95,6 @@ def test_a_model_that_only_the_service_knows_to_be_of_another_protocol() -> None
 
     with pytest.raises(Denied, match="model_not_allowed"):
         play(scene)
-
-
-def test_nobody_is_there() -> None:
-    """A refused connection is told as one."""
-
-    async def scene() -> None:
-        async with provider(endpoint=f"ws://{HOST}:9").connect(TtsOptions()):
-            pass
-
-    with pytest.raises(Unreachable):
-        play(scene)
-
-
-def test_a_handshake_that_is_never_answered() -> None:
-    """Somebody takes the connection and says nothing: `connect_seconds` are the limit."""
-
-    async def scene() -> float:
-        async def nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-            writer.close()
-
-        async with await asyncio.start_server(nothing, HOST, PORT):
-            with pytest.raises(Unreachable):
-                async with provider(connect_seconds=3).connect(TtsOptions()):
-                    pass
-            return asyncio.get_running_loop().time()
-
-    assert play(scene) == 3
 
 
 def test_a_service_that_says_nothing_is_taken_to_be_ready() -> None:

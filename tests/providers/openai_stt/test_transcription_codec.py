@@ -362,3 +362,54 @@ def test_each_utterance_is_answered_once_at_most_and_in_order(steps):
                 )
         told += [e.utterance_id for e in events if isinstance(e, Transcript) and e.is_final]
     assert told == asked[: len(told)]
+
+
+LOUD = b"\x00\x20" * 24000
+"""A second of sound that is no silence."""
+
+
+def test_a_service_that_says_nothing_to_a_voice_is_asked_for_a_sign_of_life():
+    """By a commit, once; whatever it says is one, and nothing of the utterance is lost."""
+    wire = Wire(quiet_seconds=2)
+    assert [one["type"] for one in wire.send(SendAudio(pcm=LOUD))] == ["input_audio_buffer.append"]
+    *_, probe = wire.send(SendAudio(pcm=LOUD))
+    assert (probe["type"], probe["event_id"]) == ("input_audio_buffer.commit", "commit_1")
+    assert wire.codec.deadline == 10
+    assert [one["type"] for one in wire.send(SendAudio(pcm=LOUD))] == ["input_audio_buffer.append"]
+    wire.committed("i1")
+    assert wire.codec.deadline is None
+    assert wire.completed("i1", "one two") == []
+    wire.finish("a")
+    wire.committed("i2")
+    assert wire.completed("i2", "three") == [final("a", "one two three")]
+
+
+def test_a_service_without_a_sign_of_life_is_given_up():
+    """In as long as an answer may take, though the utterance goes on."""
+    wire = Wire(quiet_seconds=1, answer_seconds=4)
+    wire.send(SendAudio(pcm=LOUD))
+    wire.time = 4
+    (failed,) = wire.tick()
+    assert (failed.category, failed.is_fatal) == (ErrorCategory.TIMEOUT, True)
+    assert "said nothing to a voice, nor in 4 s when asked to" in failed.message
+
+
+def test_what_was_dropped_after_a_sign_of_life_was_asked_for_is_told_by_nobody():
+    """The part that was committed for it goes with the rest."""
+    wire = Wire(quiet_seconds=1)
+    wire.send(SendAudio(pcm=LOUD))
+    wire.send(DropUtterance())
+    wire.committed("i1")
+    wire.hear("input_audio_buffer.cleared")
+    assert wire.completed("i1", "dropped") == []
+    wire.say()
+    wire.finish("a")
+    wire.committed("i2")
+    assert wire.completed("i2", "new") == [final("a", "new")]
+
+
+def test_a_model_that_tells_words_at_the_end_alone_is_not_asked():
+    """It owes nothing before."""
+    wire = Wire(model="gpt-transcribe", quiet_seconds=1)
+    assert [one["type"] for one in wire.send(SendAudio(pcm=LOUD))] == ["input_audio_buffer.append"]
+    assert wire.codec.deadline is None

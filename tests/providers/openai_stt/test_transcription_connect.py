@@ -15,7 +15,6 @@ from providers.openai_stt.openai_stt_stage import (
     PORT,
     live,
     live_desk,
-    posting,
     posting_desk,
 )
 
@@ -45,16 +44,6 @@ def test_leaving_closes_in_order(desk):
     first, last = simulate(scene)
     assert isinstance(first, LinkReady)
     assert last == LinkClosed(is_clean=True, reason="closed by us")
-
-
-@pytest.mark.parametrize("desk", [live_desk, posting_desk])
-def test_without_a_key_nothing_is_tried(desk, monkeypatch):
-    """The error says which variable to set."""
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    error, at = failure_of(lambda: desk(api_key=""))
-    assert isinstance(error, Denied)
-    assert "OPENAI_API_KEY" in str(error)
-    assert (error.provider, at) == ("openai", 0)
 
 
 @pytest.mark.parametrize(
@@ -101,36 +90,6 @@ def test_a_refused_handshake_has_its_error(faults, kind, words):
     assert words in str(error)
     assert at == 0
     assert getattr(error, "retry_after", None) == (7 if faults.retry_after else None)
-
-
-@pytest.mark.parametrize("make", [live, posting])
-def test_a_refused_connection_is_unreachable(make):
-    """Nobody listens there."""
-
-    async def connect():
-        async with make().connect(SttOptions()):
-            pass
-
-    async def scene():
-        with pytest.raises(Unreachable, match="check that the service runs"):
-            await connect()
-
-    simulate(scene)
-
-
-@pytest.mark.parametrize("make", [live, posting])
-def test_a_handshake_that_never_ends_is_given_up(make):
-    """A machine that does not answer is given up in time."""
-
-    async def scene():
-        loop = running_simulation()
-        loop.network.black_hole(HOST, PORT)
-        with pytest.raises(Unreachable):
-            async with make(connect_seconds=2).connect(SttOptions()):
-                pass
-        return loop.time()
-
-    assert simulate(scene) == 2
 
 
 def test_a_service_that_connects_and_says_nothing_is_given_up():

@@ -46,7 +46,7 @@ from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.conformance import check_text_to_speech
 from beluga_voice.testing.emulators.openai_http import KEY, OpenAIHttpEmulator
 from beluga_voice.testing.emulators.speech import Faults, Pace
-from beluga_voice.testing.loop import running_simulation, simulate
+from beluga_voice.testing.loop import simulate
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedVad
 from beluga_voice.testing.speech import words_in
 
@@ -359,19 +359,6 @@ def test_connecting_says_what_is_wrong(settings, kind):
         return str(caught.value)
 
     assert "sk-wrong" not in simulate(scene)
-
-
-def test_without_a_key_nothing_is_tried(monkeypatch):
-    """The error says which variable to set."""
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-    async def scene():
-        with pytest.raises(Denied, match="OPENAI_API_KEY"):
-            async with desk(api_key=None):
-                pass
-        return running_simulation().time()
-
-    assert simulate(scene) == 0
 
 
 def test_without_its_library_it_says_what_to_install(monkeypatch):

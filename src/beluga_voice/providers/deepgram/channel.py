@@ -8,7 +8,7 @@ read 2026-11-21.
 import asyncio
 import os
 import ssl as tls
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -17,8 +17,10 @@ import msgspec
 from websockets.exceptions import InvalidStatus
 
 from beluga_voice.errors import ConfigurationError, Denied, LinkLost, ProviderError
+from beluga_voice.events import ServiceFailed
 from beluga_voice.interfaces import WireMessage
 from beluga_voice.providers.deepgram.timed import TICK, Timed
+from beluga_voice.providers.requests import refusal
 from beluga_voice.transports.websocket import connect_websocket
 from beluga_voice.transports.wire import ClosingChannel
 
@@ -28,6 +30,7 @@ HOST = "wss://api.deepgram.com"
 GOODBYE_SECONDS = 0.25
 MAX_REASON = 300
 _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+_WEB = {"ws": "http", "wss": "https"}
 
 
 class TimedChannel:
@@ -124,6 +127,20 @@ def address_of(endpoint: str | None, path: str, *, op: str) -> str:
     raise ConfigurationError("endpoint: give wss://host, or wss://host/path", op=op)
 
 
+def web_address_of(endpoint: str | None, path: str, *, op: str) -> str:
+    """The same for what is asked for by HTTP."""
+    scheme, rest = address_of(endpoint, path, op=op).split(":", 1)
+    return f"{_WEB[scheme]}:{rest}"
+
+
+def key_of(given: str | None) -> str:
+    """The key to use; raises `Denied` without one."""
+    key = given or os.environ.get(KEY_VARIABLE, "")
+    if not key:
+        raise Denied(f"there is no key: set {KEY_VARIABLE}, or give api_key", op="connect")
+    return key
+
+
 @asynccontextmanager
 async def open_deepgram(
     address: str,
@@ -140,9 +157,7 @@ async def open_deepgram(
 
     Raises `Denied` without a key, and as `connect_websocket` does, with the service's reason.
     """
-    key = api_key or os.environ.get(KEY_VARIABLE, "")
-    if not key:
-        raise Denied(f"there is no key: set {KEY_VARIABLE}, or give api_key", op="connect")
+    key = key_of(api_key)
     opening = connect_websocket(
         f"{address}?{urlencode(query)}",
         headers={"Authorization": f"Token {key}"},
@@ -172,15 +187,24 @@ class _Refusal(msgspec.Struct):
     err_msg: str = ""
 
 
+def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> ServiceFailed:
+    """What an answer other than 200 means, as a fatal failure."""
+    return refusal(status, headers, _said(headers, body))
+
+
 def _reason_of(error: ProviderError) -> str:
     """Why the service refused, in its own words, and in one line."""
     refused = error.__cause__
     if not isinstance(refused, InvalidStatus):
         return ""
-    reason = refused.response.headers.get("dg-error", "")
+    return _said(refused.response.headers, bytes(refused.response.body or b""))
+
+
+def _said(headers: Mapping[str, str], body: bytes) -> str:
+    reason = headers.get("dg-error", "")
     if not reason:
         try:
-            reason = msgspec.json.decode(refused.response.body or b"", type=_Refusal).err_msg
+            reason = msgspec.json.decode(body, type=_Refusal).err_msg
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return ""
     return " ".join(reason.split())[:MAX_REASON]

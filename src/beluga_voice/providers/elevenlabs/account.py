@@ -46,6 +46,11 @@ def base_of(endpoint: str) -> str:
     return f"{_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
+def web_base_of(endpoint: str) -> str:
+    """The same, with the scheme of what is asked for by HTTP."""
+    return "http" + base_of(endpoint).removeprefix("ws")
+
+
 def url_of(base: str, path: Sequence[str], query: Sequence[tuple[str, str]]) -> str:
     """An address below the base, each part of the path quoted."""
     whole = "/".join(quote(part, safe="") for part in path)

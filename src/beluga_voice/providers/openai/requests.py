@@ -1,24 +1,20 @@
-"""Requests over HTTP to OpenAI, or to a server that speaks as it does.
-
-The library for it is the extra `openai`, and is imported when a link is opened. Redirects are not
-followed: they would take the key to another host.
-"""
+"""Requests over HTTP to OpenAI, or to a server that speaks as it does."""
 
 import asyncio
 import logging
 import ssl as tls
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from functools import cache
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from beluga_voice.errors import ErrorCode, MissingExtra, ProviderError, Unreachable, where
+from beluga_voice.errors import ErrorCode, ProviderError, Unreachable
 from beluga_voice.events import ErrorCategory, ServiceFailed
+from beluga_voice.providers import requests
 from beluga_voice.providers.openai.account import NAME, error_in, refusal_of
+from beluga_voice.providers.requests import RequestFailed, answer, beginning_of
 from beluga_voice.transports.failures import error_of
 
 if TYPE_CHECKING:
@@ -36,51 +32,25 @@ _models = msgspec.json.Decoder(_Model)
 _announced: set[str] = set()
 """Models whose shutdown was logged; once is enough."""
 
-MAX_REFUSAL_BYTES = 64 * 1024
-MAX_CONNECTIONS = 16
 
-
-class RequestFailed(Exception):
-    """A request was not answered as it should have been; `failure` says how, for a link."""
-
-    def __init__(self, failure: ServiceFailed) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
-
-
-@asynccontextmanager
-async def open_client(
+def open_client(
     base: str,
     headers: dict[str, str],
     *,
     connect_seconds: float,
     quiet_seconds: float,
     ssl: tls.SSLContext | None,
-) -> "AsyncGenerator[httpx.AsyncClient]":
-    """A client for that address; raises `MissingExtra` where its library is not installed.
-
-    An answer may go quiet for `quiet_seconds`, and no longer.
-    """
-    try:
-        import httpx
-    except ImportError as error:
-        raise MissingExtra("OpenAI over HTTP", extra="openai", op="connect") from error
-    async with httpx.AsyncClient(
-        base_url=base,
-        headers=headers,
-        timeout=httpx.Timeout(quiet_seconds, connect=connect_seconds, pool=None),
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
-        verify=ssl or _trusted(),
-    ) as client:
-        yield client
-
-
-@cache
-def _trusted() -> tls.SSLContext:
-    """Whom we trust where nothing is said: read once, because that blocks for a while."""
-    import httpx
-
-    return httpx.create_ssl_context()
+) -> "AbstractAsyncContextManager[httpx.AsyncClient]":
+    """A client for that address; raises `MissingExtra` where its library is not installed."""
+    return requests.open_client(
+        base,
+        headers,
+        connect_seconds=connect_seconds,
+        quiet_seconds=quiet_seconds,
+        ssl=ssl,
+        what="OpenAI over HTTP",
+        extra="openai",
+    )
 
 
 async def check_model(client: "httpx.AsyncClient", model: str, *, seconds: float) -> None:
@@ -114,68 +84,15 @@ async def check_model(client: "httpx.AsyncClient", model: str, *, seconds: float
 async def fetch(client: "httpx.AsyncClient", path: str) -> tuple[int, bytes]:
     """The status and the beginning of an answer; raises `RequestFailed`."""
     async with answer(client, client.build_request("GET", path)) as response:
-        found = response.status_code, await _beginning(response)
+        found = response.status_code, await beginning_of(response)
         if found[0] in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             raise RequestFailed(refusal_of(found[0], response.headers, found[1]))
         return found
 
 
-@asynccontextmanager
-async def answer(
-    client: "httpx.AsyncClient", request: "httpx.Request"
-) -> "AsyncGenerator[httpx.Response]":
-    """Send a request and read its answer piece by piece; raises `RequestFailed`.
-
-    Leaving before the end of the answer breaks off the request.
-    """
-    import httpx
-
-    host = request.url.host
-    try:
-        response = await client.send(request, stream=True)
-        try:
-            yield response
-        finally:
-            await response.aclose()
-    except httpx.ConnectTimeout as error:
-        raise _lost(f"{host} did not answer; check the network", ErrorCategory.TIMEOUT) from error
-    except httpx.TimeoutException as error:
-        raise _lost(f"{host} went quiet in mid-answer", ErrorCategory.TIMEOUT) from error
-    except httpx.ConnectError as error:
-        seen = _why(error)
-        raise _lost(f"no connection to {host}{seen}; check that the service runs there") from error
-    except httpx.HTTPError as error:
-        raise _lost(f"the connection to {host} broke in mid-answer") from error
-
-
 async def expect_success(response: "httpx.Response") -> None:
     """Raise `RequestFailed` for an answer that says no."""
-    if response.status_code != HTTPStatus.OK:
-        body = await _beginning(response)
-        raise RequestFailed(refusal_of(response.status_code, response.headers, body))
-
-
-async def _beginning(response: "httpx.Response") -> bytes:
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) >= MAX_REFUSAL_BYTES:
-            break
-    return bytes(body)
-
-
-def _why(error: "httpx.ConnectError") -> str:
-    """What the certificate check said, which is what people can mend."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, tls.SSLCertVerificationError):
-            return f" (its certificate is not trusted: {cause.verify_message})"
-        cause = cause.__cause__ or cause.__context__
-    return ""
-
-
-def _lost(message: str, category: ErrorCategory = ErrorCategory.RETRYABLE) -> RequestFailed:
-    return RequestFailed(ServiceFailed(category=category, message=message, is_fatal=True))
+    await requests.expect_success(response, refusal_of)
 
 
 def _refused(failure: ServiceFailed, host: str) -> ProviderError:
@@ -193,10 +110,3 @@ def _shutdown_date(body: bytes) -> str:
         return (_models.decode(body).shutdown_date or "")[:32]
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return ""
-
-
-def unexpected(error: Exception) -> ServiceFailed:
-    """A defect of ours or of the library: logged without words, and the end of the link."""
-    log.error("a request failed: %s", where(error))
-    message = f"a request failed: {type(error).__name__}"
-    return ServiceFailed(category=ErrorCategory.RETRYABLE, message=message, is_fatal=True)

@@ -95,6 +95,11 @@ class EnergyGate:
         self._drop = drop_db
         self._clear = clear_db
         self._left_out: deque[bytes] = deque(maxlen=replayed_frames)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was heard, what was left out of it, and how loud the room is."""
+        self._left_out.clear()
         self._since_speech = 0
         self._sure = 0
         self._skipped = 0
@@ -195,10 +200,12 @@ class SileroVad:
         return self._probability
 
     def reset(self) -> None:
-        """Forget what was heard; the room's level is kept."""
+        """Forget what was heard, and the room."""
         self._context = _NO_CONTEXT
         self._state = NO_STATE
         self._probability = 0.0
+        if self._gate is not None:
+            self._gate.reset()
 
 
 class SileroBatch:
@@ -311,11 +318,13 @@ class BatchedSileroVad:
             self._gate.learn(probability)
 
     def reset(self) -> None:
-        """Forget what was heard, also what waits to be judged."""
+        """Forget what was heard, also what waits to be judged, and the room."""
         self._batch.withdraw(self)
         self._context = _NO_CONTEXT
         self.state = NO_STATE
         self._probability = 0.0
+        if self._gate is not None:
+            self._gate.reset()
 
 
 def _wrong(frame: bytes) -> WrongFormat:

@@ -9,6 +9,7 @@ It listens on the loop it runs on: on simulated addresses under simulation, else
 import asyncio
 import json
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from beluga_voice.testing.emulators.speech import (
     VoiceEnded,
     transcript_of,
 )
-from beluga_voice.testing.speech import WORD_MS
+from beluga_voice.testing.speech import WORD_MS, words_in
 
 PATH = "/v3/ws"
 KEY = "assemblyai-emulated"
@@ -38,6 +39,8 @@ MODELS = (*UNFORMATTED, "u3-rt-pro", "universal-3-5-pro", "universal-3-6-pro", "
 SHORTEST_MS, LONGEST_MS = 50, 1000
 BURST_MS = 10_000
 """How far ahead of real time sound may be; the service does not say how far it lets one."""
+BEFORE_VOICE_MS = 500
+"""So much of a silence is kept, for the beginning of the word that ends it."""
 HEARTBEAT_MS = 1000
 """Of sound between two heartbeats; the service does not say how often it beats."""
 MIN_TURN_SILENCE_MS = 400
@@ -60,6 +63,16 @@ _PARAMETERS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """What the service may do and need not."""
+
+    never_final: bool = False
+    """It tells words, and never that a turn is over."""
+    repeats_finals: bool = False
+    """The end of a turn comes twice."""
+
+
 class AssemblyAiSession(ListeningSession):
     """The service's side of one connection.
 
@@ -73,6 +86,7 @@ class AssemblyAiSession(ListeningSession):
         query: dict[str, str],
         is_known: bool,
         formatted: Callable[[str], str],
+        quirks: Quirks,
         pace: Pace,
         faults: Faults,
         put: Callable[[Sent], None],
@@ -82,6 +96,7 @@ class AssemblyAiSession(ListeningSession):
         self.query = query
         self._is_known = is_known
         self._formatted = formatted
+        self._quirks = quirks
         self._began = asyncio.get_running_loop().time()
         self._is_over = False
         self.is_terminated = False
@@ -93,6 +108,8 @@ class AssemblyAiSession(ListeningSession):
         self._buffer = bytearray()
         self._words: list[dict[str, Any]] = []
         self._position = 0
+        self._voice = 0, 0
+        """From where to where there was a voice last, in samples."""
 
     @property
     def _is_plain(self) -> bool:
@@ -219,60 +236,77 @@ class AssemblyAiSession(ListeningSession):
         changes = self._vad.hear(pcm)
         for change in changes:
             if isinstance(change, VoiceBegan):
+                self._voice = change.at, change.at
                 self.say({"type": "SpeechStarted", "timestamp": self._ms(change.at)})
-        text = transcript_of(bytes(self._buffer), self._rate) if self._vad.is_voice else ""
-        found = [] if text == UNINTELLIGIBLE else text.split()
+        if self._vad.is_voice and any(pcm):
+            self._voice = self._voice[0], self._position
+        # Only words that cost nothing to tell: real speech is understood when its turn is over.
+        found = words_in(bytes(self._buffer)) if self._vad.is_voice else []
         for word in found[len(self._words) :]:
             end = self._ms(self._position)
-            start = max(end - WORD_MS, 0)
-            for one in self._words:
-                one["word_is_final"] = True
-            self._words.append(
-                {
-                    "text": word,
-                    "start": start,
-                    "end": end,
-                    "confidence": 0.9,
-                    "word_is_final": False,
-                }
-            )
-            self._turn(is_end=False)
+            self._add(word, max(end - WORD_MS, 0), end)
+            self._turn(self._words, self._turns, is_end=False)
         if any(isinstance(change, VoiceEnded) for change in changes):
             self._end_turn()
+        if not self._vad.is_voice:
+            del self._buffer[: -to_samples(BEFORE_VOICE_MS, self._rate) * 2]
+
+    def _add(self, word: str, start: int, end: int) -> None:
+        """One more word of the turn, from there to there in milliseconds."""
+        for one in self._words:
+            one["word_is_final"] = True
+        place = {"start": start, "end": end}
+        self._words.append({"text": word, **place, "confidence": 0.9, "word_is_final": False})
+
+    def _understand(self) -> None:
+        """The words of a turn that were not told while it went on, evenly over its sound."""
+        text = transcript_of(bytes(self._buffer), self._rate)
+        words = [] if text == UNINTELLIGIBLE else text.split()
+        begin, end = self._voice
+        step = (end - begin) // max(len(words), 1)
+        for at, word in enumerate(words):
+            self._add(word, self._ms(begin + at * step), self._ms(begin + (at + 1) * step))
 
     def _ms(self, samples: int) -> int:
         return int(to_milliseconds(samples, self._rate))
 
-    def _turn(self, *, is_end: bool, is_formatted: bool = False) -> None:
-        told = [one for one in self._words if one["word_is_final"] or not self._is_plain]
+    def _turn(
+        self, words: list[dict[str, Any]], order: int, *, is_end: bool, is_formatted: bool = False
+    ) -> None:
+        told = [one for one in words if one["word_is_final"] or not self._is_plain]
         text = " ".join(one["text"] for one in told)
         self.say(
             {
                 "type": "Turn",
-                "turn_order": self._turns,
+                "turn_order": order,
                 "turn_is_formatted": is_formatted,
                 "end_of_turn": is_end,
                 "transcript": self._formatted(text) if is_formatted else text,
                 "utterance": text if is_end else "",
                 "end_of_turn_confidence": 0.9 if is_end else 0.1,
-                "words": [dict(one) for one in self._words],
+                "words": [dict(one) for one in words],
             }
         )
 
     def _end_turn(self) -> None:
-        self._buffer.clear()
+        """The turn is over. It may take time to tell so, while the next one goes on."""
         if not self._words:
+            self._understand()
+        self._buffer.clear()
+        if not self._words or self._quirks.never_final:
             return
-        self.later(self.pace.transcript_ms, self._settle)
-
-    def _settle(self) -> None:
-        for one in self._words:
-            one["word_is_final"] = True
-        self._turn(is_end=True, is_formatted=not self._is_plain)
-        if self._is_plain and self._is_on("format_turns"):
-            self._turn(is_end=True, is_formatted=True)
+        words, order = self._words, self._turns
         self._words = []
         self._turns += 1
+        for one in words:
+            one["word_is_final"] = True
+        self.later(self.pace.transcript_ms, lambda: self._settle(words, order))
+
+    def _settle(self, words: list[dict[str, Any]], order: int) -> None:
+        for _ in range(1 + self._quirks.repeats_finals):
+            self._turn(words, order, is_end=True, is_formatted=not self._is_plain)
+            if self._is_plain and self._is_on("format_turns"):
+                self._turn(words, order, is_end=True, is_formatted=True)
 
 
 class AssemblyAiEmulator(ListeningServer[AssemblyAiSession]):
@@ -285,8 +319,9 @@ class AssemblyAiEmulator(ListeningServer[AssemblyAiSession]):
         faults: Sequence[Faults] = (),
         keys: Collection[str] = (KEY,),
         formatted: Callable[[str], str] = str,
+        quirks: Quirks | None = None,
     ) -> None:
-        super().__init__(_Service(keys, formatted), pace or Pace(), faults)
+        super().__init__(_Service(keys, formatted, quirks or Quirks()), pace or Pace(), faults)
 
 
 class _Service:
@@ -294,7 +329,10 @@ class _Service:
 
     path = PATH
 
-    def __init__(self, keys: Collection[str], formatted: Callable[[str], str]) -> None:
+    def __init__(
+        self, keys: Collection[str], formatted: Callable[[str], str], quirks: Quirks
+    ) -> None:
+        self._quirks = quirks
         self._keys = keys
         self._formatted = formatted
 
@@ -322,6 +360,7 @@ class _Service:
             query=query_of(request),
             is_known=request.headers.get("Authorization", "") in self._keys,
             formatted=self._formatted,
+            quirks=self._quirks,
             pace=pace,
             faults=faults,
             put=put,

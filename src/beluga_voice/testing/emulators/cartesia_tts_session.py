@@ -24,7 +24,7 @@ ENCODINGS = {
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 PLAIN_VOICES_SINCE = "2026-08-14"
 
-type Twist = Literal["odd pieces", "odd end", "wav header", "wrong wav", "no sound"]
+type Twist = Literal["odd pieces", "odd end", "wav header", "wrong wav", "no sound", "mute"]
 """How sound is wrong; odd pieces are only cut inside of samples."""
 
 _PER_PIECE = {"transcript", "continue", "flush"}
@@ -299,6 +299,8 @@ class TtsSession(CartesiaSession):
         match self._twist:
             case "no sound":
                 return
+            case "mute":
+                sound = bytes(len(sound))
             case "odd pieces":
                 self._sound(name, context, sound[:333])
                 self._sound(name, context, sound[333:])

@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 
 from beluga_voice.audio.convert import Converter
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16, to_milliseconds
-from beluga_voice.testing.emulators.speech import UNINTELLIGIBLE, Faults, Pace, transcript_of
+from beluga_voice.testing.emulators.speech import Faults, Pace, transcript_of
+from beluga_voice.testing.speech import words_in
 
 ENCODINGS = {"linear16": Encoding.PCM16, "mulaw": Encoding.MULAW, "alaw": Encoding.ALAW}
 _RATES = (8000, 48000)
@@ -51,6 +52,12 @@ class Quirks:
     """Text is spoken without any sound."""
     has_header: bool = False
     """Sound begins with the header of a file."""
+    is_silent: bool = False
+    """Sound is as long as it should be, and there is nothing in it."""
+    header_rate: int | None = None
+    """The rate that a header states, where it is not the one that was asked for."""
+    odd_end: bool = False
+    """The sound of a flush ends inside a sample."""
     odd_bytes: bool = False
     """Messages with sound end inside samples."""
 
@@ -307,9 +314,8 @@ class HearingSession(DeepgramSession):
         self._idle = self._later(self._quirks.idle_seconds, lambda: self._leave(hung_up))
 
     def text_of(self, sound: bytes, *, is_final: bool) -> str:
-        """The words in that sound; a word that is not whole may become one yet."""
-        text = transcript_of(sound, self.rate)
-        return text if is_final or text != UNINTELLIGIBLE else ""
+        """The words in that sound; before it is over, only those that cost nothing to tell."""
+        return transcript_of(sound, self.rate) if is_final else " ".join(words_in(sound))
 
     def seconds(self, position: int) -> float:
         """A position in the sound, as the wire has it."""

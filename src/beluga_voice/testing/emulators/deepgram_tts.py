@@ -119,7 +119,10 @@ class AuraSession(DeepgramSession):
             return
         for word in voice(text, rate=self._shape.rate, sounding_ms=self._word_ms):
             pcm = b"".join(word.frames)
+            pcm = bytes(len(pcm)) if self._quirks.is_silent else pcm
             self._to_speak.append(convert(pcm, pcm16(self._shape.rate), self._shape))
+        if self._quirks.odd_end:
+            self._to_speak.append(b"\1")
 
     def _clear(self) -> None:
         """Forget what waits; what was on its way comes still."""
@@ -162,7 +165,7 @@ class AuraSession(DeepgramSession):
         self._spoken_bytes += len(sound)
         if self._quirks.has_header and not self._has_header:
             self._has_header = True
-            sound = wav_header(self._shape.rate) + sound
+            sound = wav_header(self._quirks.header_rate or self._shape.rate) + sound
         cut = 101 if self._quirks.odd_bytes else len(sound)
         for piece in (sound[:cut], sound[cut:]):
             if piece:

@@ -36,13 +36,13 @@ from beluga_voice.testing.emulators.elevenlabs_stt_frames import (
     settings_of,
 )
 from beluga_voice.testing.emulators.speech import (
-    UNINTELLIGIBLE,
     Faults,
     HearingVad,
     Pace,
     VoiceEnded,
     transcript_of,
 )
+from beluga_voice.testing.speech import words_in
 
 PATH = ("v1", "speech-to-text", "realtime")
 MIN_COMMIT_MS = 300
@@ -218,8 +218,9 @@ class ScribeSession:
     def _tell_partial(self) -> None:
         if self._quirks.is_deaf:
             return
-        text = transcript_of(bytes(self._sound), self._rate)
-        if text and text not in (UNINTELLIGIBLE, self._partial):
+        # Only words that cost nothing to tell: real speech is understood when it is settled.
+        text = " ".join(words_in(bytes(self._sound)))
+        if text and text != self._partial:
             self._partial = text
             self.line.say({"message_type": "partial_transcript", "text": text})
 
@@ -265,7 +266,8 @@ class ScribeSession:
     def _words(self, text: str, pcm: bytes, begin: int) -> list[dict[str, Any]]:
         """Where the words sound, in seconds of the session: they share its voiced frames."""
         size = to_samples(FRAME_MILLISECONDS, self._rate) * 2
-        voiced = [at for at in range(0, len(pcm), size) if rms(pcm[at : at + size]) > LOUD]
+        frames = range(0, len(pcm), size)
+        voiced = [at for at in frames if rms(pcm[at : at + size]) > LOUD] or [*frames]
         spoken = text.split()
         words: list[dict[str, Any]] = []
         for index, word in enumerate(spoken):

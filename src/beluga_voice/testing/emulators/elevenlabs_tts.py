@@ -75,6 +75,10 @@ class Quirks:
     """What comes before the sound of each context."""
     is_soundless: bool = False
     """Everything is spoken, without sound."""
+    is_silent: bool = False
+    """Sound is as long as it should be, and there is nothing in it."""
+    odd_end: bool = False
+    """The sound of a context ends inside a sample."""
     piece_bytes: int | None = None
     """Sound is cut into pieces of so many bytes."""
     true_rate: int | None = None
@@ -323,6 +327,9 @@ class VoiceSession:
         pcm = b"".join(word.frames)
         sounding_ms = to_milliseconds(len(pcm) // 2, rate)
         sound = b"" if self._quirks.is_soundless else pcm
+        sound = bytes(len(sound)) if self._quirks.is_silent else sound
+        if self._quirks.odd_end and not context.words:
+            sound += b"\1"
         if output.block_bytes == 1:
             sound = convert(sound, pcm16(rate), output)
         if sound and not context.has_container:

@@ -35,7 +35,7 @@ MIN_SECONDS = 0.1
 MAX_BYTES = 25 * 1024 * 1024
 _FILES = (".flac", ".mp3", ".mp4", ".mpeg", ".mpga", ".m4a", ".ogg", ".wav", ".webm")
 
-type Reply = Literal["events", "raw", "wav", "mp3", "empty", "odd"]
+type Reply = Literal["events", "raw", "wav", "mp3", "empty", "odd", "mute", "wrong wav"]
 """How speech is answered; all but the first two are faults of servers in the wild."""
 
 
@@ -179,6 +179,7 @@ class OpenAIHttpEmulator:
         self.most_running = max(self.most_running, self.running)
         try:
             if faults.is_mute:
+                await request.read()
                 await asyncio.Event().wait()
             if faults.refuse_status is not None:
                 code = faults.refuse_body or None
@@ -297,7 +298,7 @@ class OpenAIHttpEmulator:
             raise Refused(400, "unsupported_value", "This emulator speaks PCM alone.")
         await asyncio.sleep(self._pace.thinking_ms / 1000)
         as_events = wanted.stream_format == "sse" and self._reply == "events"
-        kind = {"events": "audio/pcm", "raw": "audio/pcm", "wav": "audio/wav", "mp3": "audio/mpeg"}
+        kind = {"wav": "audio/wav", "wrong wav": "audio/wav", "mp3": "audio/mpeg"}
         content_type = "text/event-stream" if as_events else kind.get(self._reply, "audio/pcm")
         response = web.StreamResponse(headers={"Content-Type": content_type})
         await response.prepare(request)
@@ -323,6 +324,12 @@ class OpenAIHttpEmulator:
 
                 whole = write_wav(None, b"".join(sounds), RATE)
                 return [whole[:20], whole[20:]]
+            case "wrong wav":
+                from beluga_voice.audio.wav import write_wav
+
+                return [write_wav(None, b"".join(sounds), RATE // 2)]
+            case "mute":
+                return [bytes(len(one)) for one in sounds]
             case "empty":
                 return []
             case "odd":

@@ -8,6 +8,7 @@ It listens on the loop it runs on: on simulated addresses under simulation, else
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -23,7 +24,8 @@ from beluga_voice.testing.emulators.realtime_frames import Refused, Strict
 from beluga_voice.testing.emulators.realtime_input import MIN_COMMIT_MS, Law, law_of
 from beluga_voice.testing.emulators.realtime_response import Sent
 from beluga_voice.testing.emulators.realtime_server import key_of, query_of, refusal
-from beluga_voice.testing.emulators.speech import UNINTELLIGIBLE, Faults, Pace, transcript_of
+from beluga_voice.testing.emulators.speech import Faults, Pace, transcript_of
+from beluga_voice.testing.speech import words_in
 
 PATH = "/v1/realtime"
 KEY = "sk-emulated"
@@ -48,6 +50,16 @@ type _Frame = frames.SessionUpdate[_Session] | frames.Append | frames.Commit | f
 _decoder: msgspec.json.Decoder[_Frame] = msgspec.json.Decoder(_Frame)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """What the service may do and need not."""
+
+    never_final: bool = False
+    """It tells words, and never that they are all."""
+    repeats_finals: bool = False
+    """What is final comes twice."""
+
+
 class OpenAISttSession(ListeningSession):
     """The service's side of one connection. Words are told as they come whole."""
 
@@ -55,6 +67,7 @@ class OpenAISttSession(ListeningSession):
         self,
         *,
         models: Collection[str],
+        quirks: "Quirks",
         pace: Pace,
         faults: Faults,
         put: Callable[[Sent], None],
@@ -62,6 +75,7 @@ class OpenAISttSession(ListeningSession):
     ) -> None:
         super().__init__(pace=pace, faults=faults, put=put, tasks=tasks)
         self._models = models
+        self._quirks = quirks
         self._numbers = 0
         self._items = 0
         self._last_item: str | None = None
@@ -146,14 +160,10 @@ class OpenAISttSession(ListeningSession):
         law = self._law
         pcm = law.decode(frames.sound_of(frame.audio, block=law.block))
         self._buffer += pcm
-        words = self._words()
-        for word in words[len(self._told) :]:
+        # Only words that cost nothing to tell: real speech is understood when it is committed.
+        for word in words_in(bytes(self._buffer))[len(self._told) :]:
             self._tell(self._name(), word)
         self.hears(to_milliseconds(len(pcm) // 2, law.rate))
-
-    def _words(self) -> list[str]:
-        text = transcript_of(bytes(self._buffer), self._law.rate)
-        return [] if text == UNINTELLIGIBLE else text.split()
 
     def _tell(self, item_id: str, word: str) -> None:
         delta = f" {word}" if self._told else word
@@ -192,7 +202,10 @@ class OpenAISttSession(ListeningSession):
             self.emit(f"{_KIND}.failed", **place, error=error)
             return
         usage = {"type": "duration", "seconds": seconds}
-        self.emit(f"{_KIND}.completed", **place, transcript=words, usage=usage)
+        if self._quirks.never_final:
+            return
+        for _ in range(1 + self._quirks.repeats_finals):
+            self.emit(f"{_KIND}.completed", **place, transcript=words, usage=usage)
 
     def _empty(self) -> None:
         self._buffer.clear()
@@ -214,8 +227,10 @@ class OpenAISttEmulator(ListeningServer[OpenAISttSession]):
         keys: Collection[str] = (KEY,),
         models: Collection[str] = MODELS,
         is_gateway: bool = False,
+        quirks: Quirks | None = None,
     ) -> None:
-        super().__init__(_Service(keys, models, is_gateway), pace or Pace(), faults)
+        service = _Service(keys, models, is_gateway, quirks or Quirks())
+        super().__init__(service, pace or Pace(), faults)
 
     @property
     def base(self) -> str:
@@ -228,7 +243,10 @@ class _Service:
 
     path = PATH
 
-    def __init__(self, keys: Collection[str], models: Collection[str], is_gateway: bool) -> None:
+    def __init__(
+        self, keys: Collection[str], models: Collection[str], is_gateway: bool, quirks: Quirks
+    ) -> None:
+        self._quirks = quirks
         self._keys = keys
         self._models = models
         self._is_gateway = is_gateway
@@ -261,7 +279,14 @@ class _Service:
         tasks: asyncio.TaskGroup,
     ) -> OpenAISttSession:
         """A new one."""
-        return OpenAISttSession(models=self._models, pace=pace, faults=faults, put=put, tasks=tasks)
+        return OpenAISttSession(
+            models=self._models,
+            quirks=self._quirks,
+            pace=pace,
+            faults=faults,
+            put=put,
+            tasks=tasks,
+        )
 
 
 def _error(message: str, code: str) -> dict[str, Any]:

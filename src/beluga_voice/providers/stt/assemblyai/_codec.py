@@ -44,6 +44,7 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.assemblyai import _wire as wire
 from beluga_voice.providers.stt.assemblyai._capabilities import (
     CODES,
@@ -262,7 +263,8 @@ class AssemblyAiCodec:
 
     def _fail(self, category: ErrorCategory, what: str) -> ServiceFailed:
         self._has_failed = True
-        return ServiceFailed(category=category, message=f"the service {what}", is_fatal=True)
+        message = f"the service {what}; {ELSEWHERE}"
+        return ServiceFailed(category=category, message=message, is_fatal=True)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────
 

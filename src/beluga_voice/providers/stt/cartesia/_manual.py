@@ -2,7 +2,9 @@
 
 How it works. Text comes in pieces, to be put together as they are. `finalize` is answered by
 `flush_done`, and what comes before that answer is of the sound before that order. So each end of an
-utterance, and each dropping of one, sends a `finalize`, and the answers come in their order.
+utterance, and each dropping of one, sends a `finalize`, and the answers come in their order. One
+more is sent where the service says nothing to much voice, to see whether it is there: it changes
+nothing of what is heard, and its answer is owed as well.
 """
 
 from collections import deque
@@ -27,6 +29,7 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
 from beluga_voice.providers.cartesia.owing import Tick
 from beluga_voice.providers.cartesia.service import failed
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.cartesia import _wire as wire
 from beluga_voice.providers.stt.cartesia._options import Settings
 from beluga_voice.providers.stt.cartesia._sound import PIECE_MS, SentSound
@@ -70,6 +73,8 @@ class _Ending:
     begins: int
     deadline: float | None
     """`None` if there was no sound in it, and nothing is awaited."""
+    is_probe: bool = False
+    """Nothing ends here: the service was asked for a sign of life."""
 
 
 class ManualCodec:
@@ -105,10 +110,7 @@ class ManualCodec:
         """Messages for a command."""
         match command:
             case SendAudio():
-                if not command.pcm:
-                    return []
-                self._sound.take(command.pcm, self._now())
-                return [command.pcm]
+                return self._hear(command.pcm)
             case FinishUtterance():
                 return self._end(command.utterance_id)
             case DropUtterance():
@@ -132,6 +134,17 @@ class ManualCodec:
         first = self._endings[0].deadline if self._endings else None
         return idle if first is None else min(idle, first)
 
+    def _hear(self, pcm: bytes) -> list[WireMessage]:
+        if not (pcm := self._sound.whole(pcm)):
+            return []
+        self._sound.take(pcm, self._now())
+        quiet = self._settings.quiet_seconds
+        if self._endings or self._sound.unanswered_seconds < quiet:
+            return [pcm]
+        probe = _Ending(None, self._sound.begins, self._now() + quiet, is_probe=True)
+        self._endings.append(probe)
+        return [pcm, wire.FINALIZE]
+
     def _end(self, utterance_id: UtteranceId | None) -> list[WireMessage]:
         waits = self._sound.has_begun
         deadline = self._now() + self._settings.quiet_seconds if waits else None
@@ -145,7 +158,8 @@ class ManualCodec:
         first = self._endings[0].deadline if self._endings else None
         if first is not None and now >= first:
             self._is_over = True
-            message = f"finalize was not answered within {self._settings.quiet_seconds:g} s"
+            waited = f"{self._settings.quiet_seconds:g} s"
+            message = f"finalize was not answered within {waited}; {ELSEWHERE}"
             self._owed.append(
                 ServiceFailed(category=ErrorCategory.TIMEOUT, message=message, is_fatal=True)
             )
@@ -159,6 +173,7 @@ class ManualCodec:
     def decode(self, message: WireMessage, /) -> list[SttEvent]:
         """Events for a message; raises `BrokenProtocol`."""
         read = wire.read_manual(message)
+        self._sound.unanswered_seconds = 0.0
         match read:
             case wire.Text():
                 return self._take(read)
@@ -178,13 +193,16 @@ class ManualCodec:
 
     def _take(self, told: wire.Text) -> list[SttEvent]:
         is_news = self._heard.take(told)
-        if self._endings or not self._wants_interim or not is_news:
+        is_older = any(not ending.is_probe for ending in self._endings)
+        if is_older or not self._wants_interim or not is_news:
             return []
         return [self._transcript(self._sound.begins, None)]
 
     def _settle(self) -> list[SttEvent]:
         """Answer the oldest ending, and those behind it in which there was no sound."""
         ending = self._endings.popleft()
+        if ending.is_probe:
+            return self._settle_silent()
         answers: list[SttEvent] = []
         if ending.utterance_id is not None:
             answers.append(self._transcript(ending.begins, ending.utterance_id))

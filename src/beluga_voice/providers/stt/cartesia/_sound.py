@@ -19,6 +19,7 @@ class SentSound:
         self._source = source
         self._plain = pcm16(source.rate)
         self._position = 0
+        self._half = b""
         self.begins = 0
         """Where the present utterance begins, in samples from the first of the link."""
         self.has_begun = False
@@ -30,20 +31,26 @@ class SentSound:
         self.sent_at = now
         """When sound was last sent, of the person or silence of ours."""
 
+    def whole(self, pcm: bytes) -> bytes:
+        """The whole samples in it; half a sample waits for the other half."""
+        pcm = self._half + pcm
+        end = len(pcm) - len(pcm) % self._source.block_bytes
+        self._half = pcm[end:]
+        return pcm[:end]
+
     @property
     def rate(self) -> int:
         """Samples in a second."""
         return self._source.rate
 
     def take(self, pcm: bytes, now: float) -> None:
-        """Sound of the person."""
+        """Sound of the person, in whole samples."""
         if not self.has_begun:
             self.has_begun, self.begins = True, self._position
         samples = len(pcm) // self._source.block_bytes
         self._position += samples
         self.sent_at = now
-        whole = pcm[: samples * self._source.block_bytes]
-        if rms(convert(whole, self._source, self._plain)) >= VOICE_LEVEL:
+        if rms(convert(pcm, self._source, self._plain)) >= VOICE_LEVEL:
             self.voice_at = now
             self.unanswered_seconds += samples / self._source.rate
 
@@ -63,4 +70,5 @@ class SentSound:
     def next_utterance(self) -> None:
         """What follows belongs to another utterance."""
         self.has_begun = False
+        self._half = b""
         self.voice_at = None

@@ -36,6 +36,7 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
 from beluga_voice.providers.cartesia.owing import Tick
 from beluga_voice.providers.cartesia.service import failed
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.cartesia import _wire as wire
 from beluga_voice.providers.stt.cartesia._capabilities import SILENCE_AFTER_TIMEOUT_MS
 from beluga_voice.providers.stt.cartesia._options import Settings, primary
@@ -129,7 +130,7 @@ class TurnsCodec:
         return min(moments)
 
     def _hear(self, pcm: bytes) -> list[WireMessage]:
-        if not pcm:
+        if not (pcm := self._sound.whole(pcm)):
             return []
         self._sound.take(pcm, self._now())
         quiet = self._settings.quiet_seconds
@@ -213,6 +214,7 @@ class TurnsCodec:
     def _give_up(self, message: str) -> None:
         if not self._is_over:
             self._is_over = True
+            message = f"{message}; {ELSEWHERE}"
             self._owed.append(
                 ServiceFailed(category=ErrorCategory.TIMEOUT, message=message, is_fatal=True)
             )

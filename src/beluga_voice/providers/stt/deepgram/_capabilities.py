@@ -1,8 +1,8 @@
 """What Deepgram's speech-to-text services can do, as data.
 
 Sources, read on 2026-11-21: the vendor's AsyncAPI description of 2026-07-22 and the types of
-deepgram-sdk 7.17.0; https://developers.deepgram.com/docs/keep-alive, .../docs/flux/force-end-turn
-and .../docs/flux/state. The service itself was not reachable.
+deepgram-sdk 7.17.0 (of recordings: `listen/v1/media`); https://developers.deepgram.com/docs/keep-alive,
+.../docs/flux/force-end-turn and .../docs/flux/state. The service itself was not reachable.
 """
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
@@ -43,7 +43,26 @@ STEP_MS = 80
 """The length of a piece of sound that Flux works best with."""
 
 FLUX_MULTI_LANGUAGES = frozenset({"en", "es", "fr", "de", "hi", "ru", "pt", "ja", "it", "nl"})
-"""By the announcement of the model; nova-3 takes more languages than can be relied on here."""
+"""By https://developers.deepgram.com/docs/flux/language-prompting, read 2026-11-21. A region, as in
+`pt-BR`, is taken too. nova-3 takes more languages than can be relied on here."""
+
+MAX_PART_BYTES = 1024**3
+"""Of a recording, by choice: no document that was read states the service's own limit."""
+
+
+def file_capabilities(model: str) -> Capabilities:
+    """What can be asked of that model where whole recordings are posted."""
+    settings = {"phrases", "wants_words", "wants_punctuation", "filters_profanity"}
+    if not model.startswith(KEYTERM_MODELS):
+        settings.remove("phrases")
+    return Capabilities(
+        input_formats=tuple(pcm16(rate) for rate in PCM_RATES),
+        output_formats=(),
+        is_streaming=False,
+        has_input_transcript=True,
+        has_word_times=True,
+        settings=frozenset(settings),
+    )
 
 
 def capabilities(model: str) -> Capabilities:

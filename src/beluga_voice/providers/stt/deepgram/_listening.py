@@ -12,7 +12,9 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import assert_never
 
-from beluga_voice.audio.formats import to_samples
+from beluga_voice.audio.convert import convert
+from beluga_voice.audio.formats import pcm16, to_samples
+from beluga_voice.audio.level import rms
 from beluga_voice.errors import BrokenProtocol
 from beluga_voice.events import (
     DropUtterance,
@@ -30,11 +32,14 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
 from beluga_voice.providers.deepgram.failures import failure_of_close
 from beluga_voice.providers.deepgram.timed import TICK, TimedCodec, is_due
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.deepgram._capabilities import NAME
 from beluga_voice.providers.stt.deepgram._options import Settings, query_of
 from beluga_voice.providers.stt.deepgram._utterances import Utterance, Utterances
 from beluga_voice.providers.stt.deepgram._wire import Word
 
+LOUD = 0.003
+"""Sound above this fraction of full scale (-50 dB) is no silence."""
 SLACK_MS = 20
 """Times on the wire are rounded."""
 BEHIND_MS = 1500
@@ -136,11 +141,14 @@ class ListeningCodec(TimedCodec[SttEvent]):
             if isinstance(message, OwnSilence):
                 self._utterances.silence_passed(samples)
             else:
-                self._utterances.sound_passed(samples)
+                self._utterances.sound_passed(samples, is_loud=self._is_loud(message))
             self._unheard += samples
             if self._unheard_since is None:
                 self._unheard_since = now
                 self.alarm.by(now + self._settings.quiet_seconds)
+
+    def _is_loud(self, sound: bytes) -> bool:
+        return rms(convert(sound, self._format, pcm16(self._format.rate))) > LOUD
 
     # ── what the service says ───────────────────────────────────────────────────────────────
 
@@ -194,7 +202,8 @@ class ListeningCodec(TimedCodec[SttEvent]):
 
     def _settle(self, waiting: Utterance) -> list[SttEvent]:
         """The service said nothing more: is what is known the answer?"""
-        end, begin = waiting.end or 0, waiting.start or 0
+        # Silence owes no words: the service may say nothing of it.
+        end, begin = min(waiting.end or 0, waiting.loud_to), waiting.start or 0
         is_quiet = end - max(waiting.heard_to, begin) > self._behind and waiting.is_settled
         if waiting.id is None or (waiting.is_settled and not is_quiet):
             waiting.is_complete = True
@@ -209,7 +218,7 @@ class ListeningCodec(TimedCodec[SttEvent]):
         if self._is_failed:
             return []
         self._is_failed = True
-        timeout = ErrorCategory.TIMEOUT
+        timeout, message = ErrorCategory.TIMEOUT, f"{message}; {ELSEWHERE}"
         return [ServiceFailed(category=timeout, message=message, is_fatal=True)]
 
     def _finals(self) -> list[SttEvent]:

@@ -93,6 +93,20 @@ def query_of(options: SttOptions, settings: Settings, capabilities: Capabilities
     return query
 
 
+def file_query_of(options: SttOptions, model: str) -> Query:
+    """What is asked for with a recording; its format is in the file."""
+    query: Query = [
+        ("model", model),
+        ("punctuate", "true" if options.wants_punctuation else "false"),
+        ("profanity_filter", "true" if options.filters_profanity else "false"),
+    ]
+    if options.language is None:
+        query.append(("detect_language", "true"))
+    else:
+        query.append(("language", options.language.replace("_", "-")))
+    return query + [("keyterm", phrase) for phrase in options.phrases]
+
+
 def _nova(options: SttOptions, settings: Settings) -> Query:
     # Interim results are asked for in any case: they tell that the service is alive.
     query: Query = [

@@ -38,6 +38,8 @@ class Utterance:
     settled: dict[object, Piece] = field(default_factory=dict[object, Piece])
     """What is final, by window or turn."""
     interim: Piece | None = None
+    loud_to: int = 0
+    """Where the last of its sound ends that is no silence."""
     heard_to: int = 0
     """How far the service has spoken of its sound."""
     settled_to: int = 0
@@ -106,12 +108,14 @@ class Utterances:
             over.is_complete = True
         return over
 
-    def sound_passed(self, samples: int) -> None:
+    def sound_passed(self, samples: int, *, is_loud: bool) -> None:
         """So much more sound of whichever utterance is passing."""
         passing = next((one for one in self._passing()), self.present)
         if passing.start is None:
             passing.start = self.position
         self.position += samples
+        if is_loud:
+            passing.loud_to = self.position
 
     def silence_passed(self, samples: int) -> None:
         """So much silence of our own, which is nobody's."""

@@ -8,6 +8,11 @@ from typing import Annotated
 
 import msgspec
 
+from beluga_voice.errors import BrokenProtocol
+from beluga_voice.events import Usage
+from beluga_voice.providers.answers import Answer, PostedWord
+from beluga_voice.providers.stt.deepgram._capabilities import NAME
+
 FINALIZE = '{"type":"Finalize"}'
 KEEP_ALIVE = '{"type":"KeepAlive"}'
 CLOSE_STREAM = '{"type":"CloseStream"}'
@@ -72,6 +77,66 @@ class Error(msgspec.Struct):
     description: str = ""
     variant: str = ""
     code: str | None = None
+
+
+class FileChannel(msgspec.Struct):
+    """One channel of a recording."""
+
+    alternatives: list[Alternative] = []
+    detected_language: str | None = None
+
+
+class FileResults(msgspec.Struct):
+    """What is in a recording."""
+
+    channels: list[FileChannel] = []
+
+
+class FileMetadata(msgspec.Struct):
+    """What is known of a recording."""
+
+    duration: float | None = None
+
+
+class FileAnswer(msgspec.Struct):
+    """The answer to a recording that was posted."""
+
+    results: FileResults
+    metadata: FileMetadata = msgspec.field(default_factory=FileMetadata)
+
+
+_answers = msgspec.json.Decoder(FileAnswer)
+
+
+def read_answer(body: bytes) -> Answer:
+    """The answer to a recording; raises `BrokenProtocol`."""
+    try:
+        said = _answers.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        seen = type(error).__name__
+    else:
+        channel = next(iter(said.results.channels), FileChannel())
+        found = next(iter(channel.alternatives), Alternative(transcript=""))
+        seconds = said.metadata.duration
+        language = next(iter(found.languages or ()), channel.detected_language)
+        return Answer(
+            text=found.transcript,
+            words=tuple(
+                PostedWord(
+                    text=word.punctuated_word or word.word,
+                    start=word.start,
+                    end=word.end,
+                    confidence=word.confidence,
+                )
+                for word in found.words
+                if word.start is not None and word.end is not None
+            ),
+            confidence=found.confidence if found.transcript else None,
+            language=language,
+            usage=None if seconds is None else Usage(audio_seconds=seconds),
+        )
+    # Not chained, and not quoted: it may hold what a person said.
+    raise BrokenProtocol(f"an answer that cannot be read ({seen})", op="stt", provider=NAME)
 
 
 # ── version 2 ───────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,11 @@ PATH = ("v1", "speech-to-text", "realtime")
 DEFAULT_MODEL = "scribe_v2_realtime"
 """`scribe_v3_live` is the other one."""
 
+FILE_PATH = "/v1/speech-to-text"
+DEFAULT_FILE_MODEL = "scribe_v2"
+MAX_PART_BYTES = 1024**3
+"""Of a recording, which may have more: the SDK says 2 GB of those that are fetched."""
+
 FORMATS: dict[AudioFormat, str] = {
     pcm16(16000): "pcm_16000",
     pcm16(8000): "pcm_8000",
@@ -40,6 +45,16 @@ DURATIONS_MS = (50, 2000)
 MAX_KEYTERMS = 50
 MAX_KEYTERM_CHARACTERS = 20
 MAX_PREVIOUS_CHARACTERS = 50
+
+
+FILE_CAPABILITIES = Capabilities(
+    input_formats=tuple(pcm16(rate) for rate in (16000, 8000, 22050, 24000, 44100, 48000)),
+    output_formats=(),
+    is_streaming=False,
+    has_word_times=True,
+    settings=frozenset({"phrases", "wants_words"}),
+)
+"""What can be asked of it where whole recordings are posted."""
 
 
 def capabilities(*, finds_turns: bool) -> Capabilities:

@@ -41,6 +41,7 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
 from beluga_voice.providers.elevenlabs.tick import TICK
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.elevenlabs import _wire as wire
 from beluga_voice.providers.stt.elevenlabs._capabilities import (
     DEFAULT_SILENCE_SECONDS,
@@ -118,6 +119,7 @@ class ScribeCodec:
         self._previous_text = settings.previous_text
         self._has_failed = False
         # ── the sound, in samples
+        self._half: bytes = b""
         self._sent = 0
         self._begin = 0
         self._uncommitted = 0
@@ -161,7 +163,10 @@ class ScribeCodec:
                 assert_never(command)
 
     def _sound(self, sound: bytes) -> list[WireMessage]:
+        sound = self._half + sound
         count = len(sound) // self._source.block_bytes
+        whole = count * self._source.block_bytes
+        sound, self._half = sound[:whole], sound[whole:]
         if not count:
             return []
         self._is_over = False
@@ -200,6 +205,7 @@ class ScribeCodec:
             messages = [self._chunk(self._silence(missing), commit=True)]
         self._uncommitted = 0
         if is_end:
+            self._half = b""
             self._begin = self._sent
         self._changed()
         return messages
@@ -267,6 +273,8 @@ class ScribeCodec:
 
     def _fail(self, category: ErrorCategory, what: str) -> ServiceFailed:
         self._has_failed = True
+        if category is not ErrorCategory.INVALID_REQUEST:
+            what = f"{what}; {ELSEWHERE}"
         return ServiceFailed(category=category, message=f"the service {what}", is_fatal=True)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────
@@ -370,7 +378,7 @@ class ScribeCodec:
                 continue
             start = max(self._samples(word.start) - begin, 0)
             end = start if word.end is None else max(self._samples(word.end) - begin, start)
-            sure = None if word.logprob is None else math.exp(min(word.logprob, 0.0))
+            sure = wire.confidence_of(word)
             timed.append(TimedWord(text=word.text.strip(), start=start, end=end, confidence=sure))
         return timed
 

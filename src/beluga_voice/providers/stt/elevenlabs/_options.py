@@ -76,14 +76,19 @@ class Settings:
 def check(options: SttOptions, settings: Settings, capabilities: Capabilities) -> None:
     """Raise `Unsupported`, naming the capability, for what the service cannot honour."""
     refuse_unsupported_stt(options, capabilities, NAME)
+    check_phrases(options)
+    if options.wants_words and settings.filters_background:
+        raise Unsupported("wants_words: not together with filters_background", op="connect")
+
+
+def check_phrases(options: SttOptions) -> None:
+    """Raise `Unsupported` for more phrases than the service takes, or longer ones."""
     if len(options.phrases) > MAX_KEYTERMS:
         raise Unsupported(f"phrases: there may be {MAX_KEYTERMS} at most", op="connect")
     if any(len(one) > MAX_KEYTERM_CHARACTERS for one in options.phrases):
         raise Unsupported(
             f"phrases: each has {MAX_KEYTERM_CHARACTERS} characters at most", op="connect"
         )
-    if options.wants_words and settings.filters_background:
-        raise Unsupported("wants_words: not together with filters_background", op="connect")
 
 
 def query_of(

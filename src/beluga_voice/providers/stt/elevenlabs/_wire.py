@@ -8,11 +8,14 @@ Source: the AsyncAPI document of Scribe (22 August 2026) and the types of the Py
 """
 
 import base64
+import math
 
 import msgspec
 
 from beluga_voice.errors import BrokenProtocol
+from beluga_voice.events import Usage
 from beluga_voice.interfaces import WireMessage
+from beluga_voice.providers.answers import Answer, PostedWord
 from beluga_voice.providers.elevenlabs.account import NAME
 
 
@@ -45,7 +48,17 @@ class ServerMessage(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class FileAnswer(msgspec.Struct, frozen=True):
+    """The answer to a recording that was posted; times are seconds from its beginning."""
+
+    text: str
+    language_code: str | None = None
+    words: list[Word] = []
+    audio_duration_secs: float | None = None
+
+
 _decoder = msgspec.json.Decoder(ServerMessage)
+_answers = msgspec.json.Decoder(FileAnswer)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -68,6 +81,42 @@ def read(message: WireMessage) -> ServerMessage:
         seen = type(error).__name__
     # Not chained, and not quoted: it may hold what a person said.
     raise BrokenProtocol(f"a message that cannot be read ({seen})", op=NAME)
+
+
+def read_answer(body: bytes) -> Answer:
+    """The answer to a recording; raises `BrokenProtocol`."""
+    try:
+        said = _answers.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        seen = type(error).__name__
+    else:
+        words = tuple(
+            PostedWord(
+                text=word.text,
+                start=word.start,
+                end=word.end,
+                confidence=confidence_of(word),
+            )
+            for word in said.words
+            if word.type in (None, "word") and word.text
+            if word.start is not None and word.end is not None
+        )
+        sure = [word.confidence for word in words if word.confidence is not None]
+        seconds = said.audio_duration_secs
+        return Answer(
+            text=said.text,
+            words=words,
+            confidence=sum(sure) / len(sure) if sure else None,
+            language=said.language_code,
+            usage=None if seconds is None else Usage(audio_seconds=seconds),
+        )
+    # Not chained, and not quoted: it may hold what a person said.
+    raise BrokenProtocol(f"an answer that cannot be read ({seen})", op=NAME)
+
+
+def confidence_of(word: Word) -> float | None:
+    """How sure the service is of a word."""
+    return None if word.logprob is None else math.exp(min(word.logprob, 0.0))
 
 
 def chunk(sound: bytes, rate: int, *, commit: bool = False, previous_text: str = "") -> WireMessage:

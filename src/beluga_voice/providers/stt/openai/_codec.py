@@ -12,8 +12,13 @@ of what was dropped.
 A commit of less than 100 ms is refused, so silence fills it up; an utterance without any sound is
 answered without asking. What is not answered `answer_seconds` after it was asked for, or after the
 utterance before it was answered, ends the link: words that never become final count as none.
+
+A model that tells words while they are spoken says something to a voice. If it does not for
+`quiet_seconds` of sound that is no silence, a part of the utterance is committed, to see whether it
+is there: that changes nothing of what is heard, and is to be acknowledged in `answer_seconds`.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +26,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from beluga_voice.audio.formats import Encoding, to_samples
+from beluga_voice.audio.convert import convert
+from beluga_voice.audio.formats import Encoding, pcm16, to_samples
+from beluga_voice.audio.level import rms
 from beluga_voice.events import (
     DropUtterance,
     ErrorCategory,
@@ -37,6 +44,7 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
+from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.openai.account import NAME, ErrorObject, category_of, message_of
 from beluga_voice.providers.s2s.realtime_dialect import Reader
 from beluga_voice.providers.s2s.realtime_dialect import wire as shared
@@ -45,11 +53,14 @@ from beluga_voice.providers.stt.openai import _wire as wire
 from beluga_voice.providers.stt.openai._capabilities import (
     EXPIRED_CODE,
     EXPIRED_REASON,
+    LIVE_MODELS,
     MIN_COMMIT_MS,
 )
 from beluga_voice.providers.stt.openai._options import Settings, session_of
 from beluga_voice.providers.tick import TICK
 
+LOUD = 0.01
+"""Sound above this fraction of full scale is no silence."""
 MAX_APPEND_BYTES = 1024 * 1024
 """Of sound in one message; the service takes 15 MiB, as base64."""
 REMEMBERED = 1000
@@ -88,9 +99,10 @@ class _Utterance:
 
     items: dict[str, _Item] = field(default_factory=dict[str, _Item])
     id: UtteranceId | None = None
-    name: str = ""
-    """Of its commit."""
-    is_committed: bool = False
+    names: set[str] = field(default_factory=set[str])
+    """Of its commits that were not acknowledged."""
+    is_over: bool = False
+    is_dropped: bool = False
     has_sound: bool = False
     asked_at: float = 0.0
     language: str | None = None
@@ -101,7 +113,8 @@ class _Utterance:
 
     @property
     def is_whole(self) -> bool:
-        return self.is_committed and all(one.is_settled for one in self.items.values())
+        settled = all(one.is_settled for one in self.items.values())
+        return self.is_over and not self.names and settled
 
 
 class TranscriptionCodec:
@@ -123,6 +136,8 @@ class TranscriptionCodec:
         self._wants_interim = options.wants_interim
         self._language = options.language
         self._answer_seconds = settings.answer_seconds
+        tells_words = settings.model in LIVE_MODELS
+        self._quiet_seconds = settings.quiet_seconds if tells_words else math.inf
         self._format = input_format_of(capabilities, options.input_format)
         self._now = now
         self._changed = changed
@@ -131,9 +146,14 @@ class TranscriptionCodec:
         self._half = b""
         self._samples = 0
         """Of sound in the service's buffer."""
+        self._unheard = 0
+        """Of those, since the service last said anything, and without silence."""
+        self._probed_at: float | None = None
+        """When it was asked for a sign of life."""
         self._names = 0
-        self._asked: deque[_Utterance | None] = deque()
-        """What the service was told to commit, or to clear (`None`), and has not acknowledged."""
+        self._asked: deque[tuple[str, _Utterance | None]] = deque()
+        """What the service was told to commit, by name, or to clear (`None`), and has not
+        acknowledged."""
         self._present = _Utterance()
         self._waiting: deque[_Utterance] = deque()
         """Utterances that ended and are not answered."""
@@ -167,10 +187,37 @@ class TranscriptionCodec:
             return []
         self._present.has_sound = True
         self._samples += whole // self._format.block_bytes
-        return [
+        messages = [
             _append(sound[at : min(at + MAX_APPEND_BYTES, whole)])
             for at in range(0, whole, MAX_APPEND_BYTES)
         ]
+        return messages + self._probe(sound[:whole])
+
+    def _probe(self, sound: bytes) -> list[WireMessage]:
+        """Ask for a sign of life, if the service says nothing to a voice."""
+        pcm = convert(sound, self._format, pcm16(self._format.rate))
+        if rms(pcm) > LOUD:
+            self._unheard += len(pcm) // 2
+        is_due = self._unheard >= self._quiet_seconds * self._format.rate
+        if not is_due or self._probed_at is not None or self._asked:
+            return []
+        self._probed_at = self._now()
+        self._changed()
+        return self._commit(self._present)
+
+    def _commit(self, utterance: _Utterance) -> list[WireMessage]:
+        """Make an item of what is in the buffer; too little of it is filled up."""
+        self._names += 1
+        name = f"commit_{self._names}"
+        utterance.names.add(name)
+        self._asked.append((name, utterance))
+        messages: list[WireMessage] = []
+        missing = to_samples(MIN_COMMIT_MS, self._format.rate) - self._samples
+        if missing > 0:
+            silence = _SILENT[self._format.encoding] * (missing * self._format.block_bytes)
+            messages.append(_append(silence))
+        self._samples = 0
+        return [*messages, _encode(wire.Commit(event_id=name)).decode()]
 
     def _finish(self, utterance_id: UtteranceId) -> list[WireMessage]:
         ended, self._present = self._present, _Utterance()
@@ -178,29 +225,19 @@ class TranscriptionCodec:
         ended.asked_at = self._now()
         self._half = b""
         self._waiting.append(ended)
+        ended.is_over = True
         self._changed()
-        if not ended.has_sound:
-            ended.is_committed = True
-            return []
-        self._names += 1
-        self._asked.append(ended)
-        ended.name = f"commit_{self._names}"
-        messages: list[WireMessage] = []
-        missing = to_samples(MIN_COMMIT_MS, self._format.rate) - self._samples
-        if missing > 0:
-            silence = _SILENT[self._format.encoding] * (missing * self._format.block_bytes)
-            messages.append(_append(silence))
-        self._samples = 0
-        return [*messages, _encode(wire.Commit(event_id=ended.name)).decode()]
+        return self._commit(ended) if ended.has_sound else []
 
     def _drop(self) -> list[WireMessage]:
         dropped, self._present = self._present, _Utterance()
         self._half = b""
         self._samples = 0
+        dropped.is_dropped = True
         self._forget(dropped)
         if not dropped.has_sound:
             return []
-        self._asked.append(None)
+        self._asked.append(("", None))
         return [_encode(shared.Clear()).decode()]
 
     # ── moments ─────────────────────────────────────────────────────────────────────────────
@@ -208,20 +245,29 @@ class TranscriptionCodec:
     @property
     def deadline(self) -> float | None:
         """When a `TICK` is wanted next."""
-        if self._has_failed or not self._waiting:
+        if self._has_failed:
             return None
-        first = self._waiting[0]
-        return self._now() if first.is_whole else first.asked_at + self._answer_seconds
+        moments: list[float] = []
+        if self._probed_at is not None:
+            moments.append(self._probed_at + self._answer_seconds)
+        if self._waiting:
+            first = self._waiting[0]
+            moments.append(self._now() if first.is_whole else first.asked_at + self._answer_seconds)
+        return min(moments, default=None)
 
     def _moment(self) -> list[SttEvent]:
         events = self._answers()
-        if self._waiting and self._now() >= self._waiting[0].asked_at + self._answer_seconds:
-            self._has_failed = True
-            message = f"the service gave no final transcript in {self._answer_seconds:g} s"
-            events.append(
-                ServiceFailed(category=ErrorCategory.TIMEOUT, message=message, is_fatal=True)
-            )
+        now, waited = self._now(), f"{self._answer_seconds:g} s"
+        if self._waiting and now >= self._waiting[0].asked_at + self._answer_seconds:
+            events.append(self._fail(f"gave no final transcript in {waited}"))
+        elif self._probed_at is not None and now >= self._probed_at + self._answer_seconds:
+            events.append(self._fail(f"said nothing to a voice, nor in {waited} when asked to"))
         return events
+
+    def _fail(self, what: str) -> ServiceFailed:
+        self._has_failed = True
+        message = f"the service {what}; {ELSEWHERE}"
+        return ServiceFailed(category=ErrorCategory.TIMEOUT, message=message, is_fatal=True)
 
     # ── events ──────────────────────────────────────────────────────────────────────────────
 
@@ -230,6 +276,7 @@ class TranscriptionCodec:
         if message is TICK:
             return self._moment()
         kind, said = READER.read(message)
+        self._unheard, self._probed_at = 0, None
         match said:
             case shared.SessionMessage():
                 return self._session_told(kind, said)
@@ -238,7 +285,7 @@ class TranscriptionCodec:
             case shared.InputMessage():
                 return [*self._committed(said.item_id), *self._answers()]
             case wire.Cleared():
-                if self._asked and self._asked[0] is None:
+                if self._asked and self._asked[0][1] is None:
                     self._asked.popleft()
                 return []
             case shared.TranscriptDelta():
@@ -260,11 +307,11 @@ class TranscriptionCodec:
 
     def _refused(self, error: ErrorObject) -> list[SttEvent]:
         if error.event_id is not None:
-            for one in self._asked:
-                if one is not None and one.name == error.event_id:
+            for name, one in self._asked:
+                if one is not None and name == error.event_id:
                     # There was nothing in the buffer: that is the answer.
-                    self._asked.remove(one)
-                    one.is_committed = True
+                    self._asked.remove((name, one))
+                    one.names.discard(name)
                     return []
         category = category_of(error)
         is_over = category is ErrorCategory.SESSION_EXPIRED
@@ -279,9 +326,9 @@ class TranscriptionCodec:
 
     def _committed(self, item_id: str) -> list[SttEvent]:
         self._item(item_id)
-        if self._asked and (first := self._asked[0]) is not None:
-            self._asked.popleft()
-            first.is_committed = True
+        if self._asked and (first := self._asked[0][1]) is not None:
+            name, _ = self._asked.popleft()
+            first.names.discard(name)
         return []
 
     def _item(self, item_id: str) -> _Item | None:
@@ -290,8 +337,8 @@ class TranscriptionCodec:
             return None
         item = self._items.get(item_id)
         if item is None:
-            owner = self._asked[0] if self._asked else self._present
-            if owner is None:
+            owner = self._asked[0][1] if self._asked else self._present
+            if owner is None or owner.is_dropped:
                 self._bury(item_id)
                 return None
             item = self._items[item_id] = owner.items[item_id] = _Item(owner)

@@ -28,6 +28,7 @@ class Settings:
     delay: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
     noise_reduction: Literal["near_field", "far_field"] | None = None
     answer_seconds: float = 10.0
+    quiet_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -37,9 +38,10 @@ class Settings:
         if self.transport == "rest" and self.model in LIVE_MODELS:
             message = f"{self.model} is served over the realtime transport alone"
             raise ConfigurationError(message, op=NAME)
-        if self.answer_seconds <= 0:
-            message = f"answer_seconds {self.answer_seconds:g} should be above 0"
-            raise ConfigurationError(message, op=NAME)
+        for name in ("answer_seconds", "quiet_seconds"):
+            if getattr(self, name) <= 0:
+                message = f"{name} {getattr(self, name):g} should be above 0"
+                raise ConfigurationError(message, op=NAME)
         if self.delay is not None and self.model not in DELAY_MODELS:
             raise Unsupported(f"{self.model} has no delay; leave it out", op=NAME)
         if self.prompt is not None and self.model in DELAY_MODELS:

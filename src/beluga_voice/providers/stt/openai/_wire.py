@@ -7,6 +7,7 @@ import msgspec
 
 from beluga_voice.errors import BrokenProtocol
 from beluga_voice.events import Usage
+from beluga_voice.providers.answers import Answer, PostedWord
 from beluga_voice.providers.openai.account import NAME, ErrorObject
 
 
@@ -64,7 +65,7 @@ class Word(msgspec.Struct):
     end: float
 
 
-class Answer(msgspec.Struct):
+class Posted(msgspec.Struct):
     """What a posted file says."""
 
     text: str
@@ -74,15 +75,24 @@ class Answer(msgspec.Struct):
     words: list[Word] | None = None
 
 
-_answers = msgspec.json.Decoder(Answer)
+_answers = msgspec.json.Decoder(Posted)
 
 
 def read_answer(body: bytes) -> Answer:
     """The answer to a posted file; raises `BrokenProtocol`."""
     try:
-        return _answers.decode(body)
+        said = _answers.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         seen = type(error).__name__
+    else:
+        return Answer(
+            text=said.text,
+            words=tuple(
+                PostedWord(text=one.word, start=one.start, end=one.end) for one in said.words or ()
+            ),
+            language=next((one.code for one in said.languages or ()), None),
+            usage=usage_of(said.usage),
+        )
     # Not chained, and not quoted: it may hold what a person said.
     raise BrokenProtocol(f"an answer that cannot be read ({seen})", op="stt", provider=NAME)
 

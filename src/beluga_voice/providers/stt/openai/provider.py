@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 from beluga_voice.errors import Denied, ProviderError, Unreachable
 from beluga_voice.events import LinkReady, SttCommand, SttEvent
 from beluga_voice.interfaces import SttLink, SttOptions, input_format_of
+from beluga_voice.providers.answers import Answer
 from beluga_voice.providers.openai.account import (
     KEY_VARIABLE,
     NAME,
@@ -20,14 +21,12 @@ from beluga_voice.providers.openai.account import (
     headers_of,
     refusal_of,
 )
-from beluga_voice.providers.openai.requests import (
-    answer,
-    check_model,
-    expect_success,
-    open_client,
-)
+from beluga_voice.providers.openai.requests import check_model, expect_success, open_client
+from beluga_voice.providers.posting import PostingLink
+from beluga_voice.providers.requests import answer
 from beluga_voice.providers.stt.openai._capabilities import (
     DEFAULT_MODEL,
+    MAX_PART_BYTES,
     REST_PATH,
     Transport,
     capabilities,
@@ -35,8 +34,7 @@ from beluga_voice.providers.stt.openai._capabilities import (
 )
 from beluga_voice.providers.stt.openai._codec import TranscriptionCodec
 from beluga_voice.providers.stt.openai._options import Settings, check, fields_of, url_of
-from beluga_voice.providers.stt.openai._rest import RestLink
-from beluga_voice.providers.stt.openai._wire import Answer, read_answer
+from beluga_voice.providers.stt.openai._wire import read_answer
 from beluga_voice.providers.ticking import TickingChannel
 from beluga_voice.transports.failures import error_of
 from beluga_voice.transports.websocket import connect_websocket
@@ -67,9 +65,10 @@ class OpenAIStt:
     server other than OpenAI's is told the model in the address of a websocket as well, which
     `sends_model` changes. The key is `api_key`, or `OPENAI_API_KEY` at the time of connecting.
 
-    An utterance that is not answered within `answer_seconds` ends the link (`TIMEOUT`). Before its
-    end the service owes nothing, so that a live one that goes quiet in an utterance is found out
-    when that ends; a dead connection by unanswered pings, within 40 s.
+    An utterance that is not answered within `answer_seconds` ends the link (`TIMEOUT`). A live
+    model that says nothing to `quiet_seconds` of voice is asked for a sign of life, by a commit in
+    the middle of the utterance, and has as long for it. A dead connection is found by unanswered
+    pings, within 40 s.
 
     Raises `ConfigurationError` for what makes no sense. Connecting raises `Denied` without a valid
     key, `Rejected` for an unknown model or settings the service refuses, with its reason,
@@ -93,6 +92,7 @@ class OpenAIStt:
         organization: str | None = None,
         project: str | None = None,
         answer_seconds: float = 10.0,
+        quiet_seconds: float = 10.0,
         ssl: tls.SSLContext | None = None,
         connect_seconds: float = READY_SECONDS,
     ) -> None:
@@ -103,6 +103,7 @@ class OpenAIStt:
             delay=delay,
             noise_reduction=noise_reduction,
             answer_seconds=answer_seconds,
+            quiet_seconds=quiet_seconds,
         )
         self._is_live = self._settings.transport == "realtime"
         self._api_key = api_key
@@ -155,7 +156,10 @@ class OpenAIStt:
                 try:
                     opened = await stack.enter_async_context(opening)
                 except ProviderError as error:
-                    raise _explained(error) from error.__cause__
+                    explained = _explained(error)
+                    # What refuses a key quotes it.
+                    cause = None if isinstance(explained, Denied) else error.__cause__
+                    raise explained from cause
                 yield TickingChannel(opened, codec, changed)
 
         wire: WireProvider[SttOptions, SttCommand, SttEvent] = WireProvider(
@@ -175,7 +179,7 @@ class OpenAIStt:
     @asynccontextmanager
     async def _posting(
         self, options: SttOptions, headers: dict[str, str]
-    ) -> AsyncGenerator[RestLink]:
+    ) -> AsyncGenerator[PostingLink]:
         fields = fields_of(options, self._settings)
         async with open_client(
             self._base,
@@ -185,12 +189,14 @@ class OpenAIStt:
             ssl=self._ssl,
         ) as client:
             await check_model(client, self._settings.model, seconds=self._connect_seconds)
-            link = RestLink(
+            link = PostingLink(
                 lambda file: _post(client, fields, file),
                 input_format_of(self.capabilities, options.input_format),
+                name=NAME,
                 model=self._settings.model,
                 language=options.language,
                 answer_seconds=self._settings.answer_seconds,
+                part_bytes=MAX_PART_BYTES,
             )
             try:
                 yield link

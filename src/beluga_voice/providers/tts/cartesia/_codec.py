@@ -8,6 +8,7 @@ another one, and the places of its words are moved behind the sound so far. Text
 which was just let go is sent again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -30,6 +31,8 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.cartesia.owing import Tick
 from beluga_voice.providers.cartesia.service import failed
+from beluga_voice.providers.mute import ELSEWHERE, NOTHING_SPOKEN
+from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tts.cartesia import _wire as wire
 from beluga_voice.providers.tts.cartesia._capabilities import CAPABILITIES
 from beluga_voice.providers.tts.cartesia._joining import joint
@@ -55,12 +58,31 @@ class _Context:
     unheard: list[str] = field(default_factory=list[str])
     """What was sent since sound last came."""
     is_finished: bool = False
+    has_word: bool = False
+    """There is something in its text that can be heard."""
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the service has something to say of it."""
+        if self.remote is None:
+            return False
+        return self.is_finished or any(map(str.isalnum, "".join(self.unheard)))
 
 
 class SonicCodec:
-    """One connection. `prefix` begins the names of its contexts at the service."""
+    """One connection. `prefix` begins the names of its contexts at the service.
 
-    def __init__(self, options: TtsOptions, settings: Settings, *, prefix: str) -> None:
+    `now` is the loop's clock.
+    """
+
+    def __init__(
+        self, options: TtsOptions, settings: Settings, *, prefix: str, now: Callable[[], float]
+    ) -> None:
+        self._now = now
+        self._quiet_seconds = settings.quiet_seconds
+        self._heard_at = now()
+        """When the service last said anything, or was asked for something when it owed nothing."""
+        self._has_failed = False
         self._request = request_of(options, settings)
         self._output = output_format_of(CAPABILITIES, options.output_format)
         self._prefix = prefix
@@ -80,6 +102,13 @@ class SonicCodec:
 
     def encode(self, command: TtsCommand | Tick, /) -> list[WireMessage]:
         """Messages for a command."""
+        owed_before = self._is_owed
+        messages = self._encode(command)
+        if self._is_owed and not owed_before:
+            self._heard_at = self._now()
+        return messages
+
+    def _encode(self, command: TtsCommand | Tick) -> list[WireMessage]:
         match command:
             case SpeakText():
                 context = self._context(command.context_id)
@@ -90,6 +119,7 @@ class SonicCodec:
             case CancelSpeech():
                 return self._cancel(command.context_id)
             case Tick():
+                self._wake()
                 return []
             case _:
                 assert_never(command)
@@ -106,8 +136,28 @@ class SonicCodec:
 
     @property
     def deadline(self) -> float | None:
-        """It waits for no moment."""
-        return None
+        """The moment at which a service that owes sound has been quiet for too long."""
+        if self._has_failed or not self._is_owed:
+            return None
+        return self._heard_at + self._quiet_seconds
+
+    @property
+    def _is_owed(self) -> bool:
+        return any(context.is_owed for context in self._contexts.values())
+
+    def _wake(self) -> None:
+        due = self.deadline
+        if due is None or self._now() < due:
+            return
+        self._has_failed = True
+        message = f"the service owes sound, and said nothing for {self._quiet_seconds:g} s"
+        self._owed.append(
+            ServiceFailed(
+                category=ErrorCategory.TIMEOUT,
+                message=f"{message}; {ELSEWHERE}",
+                is_fatal=True,
+            )
+        )
 
     def _context(self, context_id: ContextId) -> _Context | None:
         """That context, a new one if need be; `None` if it is over."""
@@ -120,7 +170,8 @@ class SonicCodec:
     def _speak(self, context: _Context, text: str) -> list[WireMessage]:
         if context.is_finished:
             return []
-        text = text.encode("utf-8", "replace").decode()
+        context.has_word = context.has_word or any(map(str.isalnum, text))
+        text = sendable(text)
         if not text.strip() and context.remote is None:
             context.blank += text
             return []
@@ -181,6 +232,7 @@ class SonicCodec:
     def decode(self, message: WireMessage, /) -> list[TtsEvent]:
         """Events for a message; raises `BrokenProtocol`."""
         read = wire.read(message)
+        self._heard_at = self._now()
         match read:
             case wire.Chunk():
                 return self._sound(read)
@@ -276,7 +328,10 @@ class SonicCodec:
         self._end(context)
         events = self._rest(context)
         if not context.sounding.samples and context.unheard:
-            events.append(_wrong("the service gave no sound for a text"))
+            what = "the service gave no sound for a text; check the voice and the credits"
+            events.append(_wrong(what))
+        elif context.sounding.samples and context.sounding.is_mute and context.has_word:
+            events.append(_wrong(NOTHING_SPOKEN))
         return [*events, SpeechDone(context_id=context.id)]
 
 

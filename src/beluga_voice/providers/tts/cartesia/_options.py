@@ -31,6 +31,7 @@ class Settings:
     max_buffer_delay_ms: int = 0
     pronunciation_dict_id: str | None = None
     version: str = VERSION
+    quiet_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -40,6 +41,10 @@ class Settings:
         if not 0 <= self.max_buffer_delay_ms <= MAX_BUFFER_DELAY_MS:
             message = f"max_buffer_delay_ms {self.max_buffer_delay_ms} is outside 0 to "
             raise ConfigurationError(f"{message}{MAX_BUFFER_DELAY_MS}", op=NAME)
+        if self.quiet_seconds <= MAX_BUFFER_DELAY_MS / 1000:
+            message = f"quiet_seconds {self.quiet_seconds:g} is not above "
+            message += f"{MAX_BUFFER_DELAY_MS / 1000:g}, for which the service may gather text"
+            raise ConfigurationError(message, op=NAME)
         check_version(self.version)
 
 

@@ -4,6 +4,7 @@ from collections import deque
 
 from beluga_voice.audio.formats import AudioFormat
 from beluga_voice.events import TimedWord
+from beluga_voice.providers.mute import is_mute
 from beluga_voice.providers.tts.cartesia._wire import WordTimes
 
 _HEADER_BYTES = 36
@@ -19,6 +20,8 @@ class Sounding:
         self._output = output
         self._rest: bytes = b""
         self._words: deque[TimedWord] = deque()
+        self.is_mute = True
+        """There was nothing to hear in it so far."""
         self.samples = 0
         """Whole samples so far."""
         self.base = 0
@@ -37,6 +40,7 @@ class Sounding:
         whole = len(data) - len(data) % size
         self._rest = data[whole:]
         self.samples += whole // size
+        self.is_mute = self.is_mute and is_mute(data[:whole], self._output.encoding)
         return data[:whole]
 
     def _without_header(self, data: bytes) -> bytes:
@@ -50,7 +54,7 @@ class Sounding:
         else:
             self.is_usable = False
             self.wrong = f"the sound is a WAV file of {channels} channels at {rate} Hz, "
-            self.wrong += f"not samples at {self._output.rate} Hz"
+            self.wrong += f"not samples at {self._output.rate} Hz; check the endpoint"
         return data[start + 8 :]
 
     def name(self, times: WordTimes) -> None:

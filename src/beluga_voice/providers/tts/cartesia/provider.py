@@ -1,5 +1,6 @@
 """Cartesia Sonic as a text-to-speech provider."""
 
+import asyncio
 import ssl as tls
 import uuid
 from collections.abc import AsyncGenerator
@@ -40,7 +41,8 @@ class Cartesia:
 
     A context that is cancelled is silent at once, and has no `SpeechDone`. Sound that is not what
     was asked for is told by `ServiceFailed`, which is not fatal: a WAV header, half a sample, or no
-    sound at all. An error that names no context ends the link.
+    sound at all, or silence alone. An error that names no context ends the link, and so does a
+    service that owes sound and says nothing for `quiet_seconds` (`TIMEOUT`).
 
     The key is `api_key`, or `CARTESIA_API_KEY` at the time of connecting. `endpoint` is the address
     without a path; `http` and `https` are taken as well. `version` is that of the service's
@@ -63,6 +65,7 @@ class Cartesia:
         max_buffer_delay_ms: int = 0,
         pronunciation_dict_id: str | None = None,
         version: str = VERSION,
+        quiet_seconds: float = 10.0,
         ssl: tls.SSLContext | None = None,
         connect_seconds: float = READY_SECONDS,
     ) -> None:
@@ -72,6 +75,7 @@ class Cartesia:
             max_buffer_delay_ms=max_buffer_delay_ms,
             pronunciation_dict_id=pronunciation_dict_id,
             version=version,
+            quiet_seconds=quiet_seconds,
         )
         self._api_key = api_key
         self._endpoint = endpoint or ENDPOINT
@@ -89,7 +93,12 @@ class Cartesia:
         refuse_unsupported_tts(options, self.capabilities, self.name)
         # Checked before the wire is touched.
         request_of(options, self._settings)
-        codec = SonicCodec(options, self._settings, prefix=uuid.uuid4().hex[:12])
+        codec = SonicCodec(
+            options,
+            self._settings,
+            prefix=uuid.uuid4().hex[:12],
+            now=asyncio.get_running_loop().time,
+        )
         opening = self._channel()
         async with connected(codec, opening, ready_seconds=self._connect_seconds) as link:
             yield link

@@ -41,6 +41,8 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.deepgram.failures import category_of, failure_of_close
 from beluga_voice.providers.deepgram.timed import TICK, TimedCodec, is_due, read
+from beluga_voice.providers.mute import ELSEWHERE
+from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tts.deepgram import _wire as wire
 from beluga_voice.providers.tts.deepgram._capabilities import (
     CAPABILITIES,
@@ -140,7 +142,7 @@ class AuraCodec(TimedCodec[TtsEvent]):
             self._tell(ServiceFailed(category=invalid, message=message, is_fatal=True))
             return
         context = self._context(command.context_id)
-        context.texts.append(command.text)
+        context.texts.append(sendable(command.text))
         context.characters += len(command.text)
         context.has_word = context.has_word or _WORD.search(command.text) is not None
 
@@ -247,7 +249,7 @@ class AuraCodec(TimedCodec[TtsEvent]):
             return [LinkReady(model=self.query[0][1])]
         is_owed = bool(self._unanswered) or self._is_clearing
         if is_owed and is_due(self._heard_at + self._quiet_seconds, now):
-            message = "the service does not answer to what it was given to speak"
+            message = f"the service does not answer to what it was given to speak; {ELSEWHERE}"
             timeout = ErrorCategory.TIMEOUT
             return [ServiceFailed(category=timeout, message=message, is_fatal=True)]
         return []

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from beluga_voice.audio.formats import AudioFormat, Encoding
 from beluga_voice.events import ErrorCategory, ServiceFailed
+from beluga_voice.providers.mute import NOTHING_SPOKEN, is_mute
 
 _HEADER_BYTES = 44
 
@@ -15,6 +16,8 @@ class Sound:
 
     shape: AudioFormat
     samples: int = 0
+    is_mute: bool = True
+    """There was nothing to hear in it so far."""
     _half: bytes = b""
     problems: list[ServiceFailed] = field(default_factory=list[ServiceFailed])
 
@@ -26,6 +29,7 @@ class Sound:
         whole = len(data) - len(data) % self.shape.block_bytes
         self._half = data[whole:]
         self.samples += whole // self.shape.block_bytes
+        self.is_mute = self.is_mute and is_mute(data[:whole], self.shape.encoding)
         return data[:whole]
 
     def end(self, *, should_sound: bool) -> list[ServiceFailed]:
@@ -34,6 +38,8 @@ class Sound:
             self._problem("the sound ended inside a sample; the rest of it is lost")
         if should_sound and not self.samples:
             self._problem("the service spoke without a sound; check the voice and the quota")
+        elif should_sound and self.is_mute:
+            self._problem(NOTHING_SPOKEN)
         self._half = b""
         return self.found()
 
@@ -53,9 +59,8 @@ class Sound:
             channels, rate = struct.unpack_from("<HI", data, 22)
             if (channels, rate) != (1, self.shape.rate):
                 seen = f"{rate} Hz in {channels} channels instead of {self.shape.rate} Hz"
-                self._problem(
-                    f"the service sends another sound than it was asked for: {seen}", is_fatal=True
-                )
+                what = "the service sends another sound than it was asked for"
+                self._problem(f"{what}: {seen}; check the endpoint", is_fatal=True)
                 return b""
         self._problem("the service sends a file instead of sound; its header was left out")
         at = data.find(b"data", 12, _HEADER_BYTES * 4)

@@ -35,6 +35,8 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.elevenlabs.tick import TICK
+from beluga_voice.providers.mute import ELSEWHERE
+from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tts.elevenlabs import _wire as wire
 from beluga_voice.providers.tts.elevenlabs._capabilities import MAX_CONTEXTS
 from beluga_voice.providers.tts.elevenlabs._context import Context, WrongSound
@@ -112,7 +114,7 @@ class ElevenLabsCodec:
         """See the table above."""
         match command:
             case SpeakText():
-                messages = self._speak(command.context_id, command.text)
+                messages = self._speak(command.context_id, sendable(command.text))
             case FinishSpeech():
                 messages = self._finish(command.context_id)
             case CancelSpeech():
@@ -263,7 +265,7 @@ class ElevenLabsCodec:
             if since is not None and now >= since + self._settings.quiet_seconds:
                 if not context.is_cancelled:
                     waited = f"{self._settings.quiet_seconds:g} s"
-                    message = f"the service gave no sound of a text within {waited}"
+                    message = f"the service gave no sound of a text within {waited}; {ELSEWHERE}"
                     return [*events, self._fail(ErrorCategory.TIMEOUT, message)]
                 self._release(context)  # it is long over, and nobody said so
             elif context.is_unspoken and now >= context.last_input + self._settings.gather_seconds:
@@ -309,7 +311,7 @@ class ElevenLabsCodec:
             try:
                 events += self._heard(context, sound, said)
             except WrongSound as wrong:
-                message = f"the service sent {wrong}, where plain sound was asked for"
+                message = f"the service sent {wrong} instead of plain sound; check the endpoint"
                 return [self._fail(ErrorCategory.INVALID_REQUEST, message)]
         if said.is_final:
             events += self._over(context)

@@ -12,6 +12,7 @@ from beluga_voice.events import (
     SpeechWords,
     TtsEvent,
 )
+from beluga_voice.providers.mute import NOTHING_SPOKEN, is_mute
 from beluga_voice.providers.tts.elevenlabs._wire import Alignment
 from beluga_voice.providers.tts.elevenlabs._words import WordTimes
 
@@ -42,6 +43,8 @@ class Context:
     has_text: bool = False
     """Whether there is anything in it that can be spoken."""
     samples: int = 0
+    is_mute: bool = True
+    """There was nothing to hear in it so far."""
     awaits_since: float | None = None
     """Since when sound, or the end, is waited for."""
     last_input: float = 0.0
@@ -67,6 +70,7 @@ class Context:
         whole, self._half = whole[:end], whole[end:]
         if whole:
             self.samples += len(whole) // size
+            self.is_mute = self.is_mute and is_mute(whole, self.format.encoding)
             events.append(SpeechAudio(context_id=self.id, pcm=whole))
         if alignment is not None:
             self.words.add(alignment.times, samples_before=before, samples=self.samples - before)
@@ -86,6 +90,8 @@ class Context:
     def _wrong(self) -> str:
         if self.has_text and not self.samples:
             return "the service spoke a text without any sound; check the account, text and voice"
+        if self.has_text and self.is_mute:
+            return NOTHING_SPOKEN
         if self._half:
             return "the sound of the service ended inside a sample"
         aligned, sounding = self.words.aligned_ms, to_milliseconds(self.samples, self.format.rate)

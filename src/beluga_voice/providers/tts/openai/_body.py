@@ -138,7 +138,8 @@ class Body:
         if begin is None or shape != (1, self._rate, 16):
             seen = "that cannot be read" if shape is None else f"of {shape[1]} Hz"
             self._problem(
-                f"the service sends a WAV file {seen} instead of PCM at {self._rate} Hz",
+                f"the service sends a WAV file {seen} instead of PCM at {self._rate} Hz; "
+                "check the endpoint",
                 is_fatal=True,
             )
             return b""

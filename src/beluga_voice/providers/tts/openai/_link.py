@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, assert_never
 
+from beluga_voice.audio.formats import Encoding
 from beluga_voice.errors import BrokenProtocol
 from beluga_voice.events import (
     CancelSpeech,
@@ -32,8 +33,11 @@ from beluga_voice.events import (
     Usage,
     UsageReported,
 )
-from beluga_voice.providers.openai.requests import RequestFailed, expect_success, unexpected
+from beluga_voice.providers.mute import NOTHING_SPOKEN, is_mute
+from beluga_voice.providers.openai.requests import expect_success
+from beluga_voice.providers.requests import RequestFailed, unexpected
 from beluga_voice.providers.s2s.sentences import Sentences
+from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tts.openai._body import Body, kind_of
 from beluga_voice.transports.feed import Feed
 
@@ -82,6 +86,8 @@ class _Context:
     is_finished: bool = False
     has_word: bool = False
     samples: int = 0
+    is_mute: bool = True
+    """There was nothing to hear in it so far."""
     characters: int = 0
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -139,7 +145,7 @@ class SpeechLink:
         context = self._context(command.context_id)
         context.characters += len(command.text)
         context.has_word = context.has_word or _WORD.search(command.text) is not None
-        context.sentences.extend(context.cutter.feed(command.text))
+        context.sentences.extend(context.cutter.feed(sendable(command.text)))
         context.tail = (context.tail + command.text)[-8:]
         self._stop_pause(context)
         seconds = PAUSE_SECONDS if _END.search(context.tail) else STALL_SECONDS
@@ -266,14 +272,16 @@ class SpeechLink:
     def _give(self, context: _Context, pcm: bytes) -> None:
         if self._is_live(context):
             context.samples += len(pcm) // 2
+            context.is_mute = context.is_mute and is_mute(pcm, Encoding.PCM16)
             self._feed.put(SpeechAudio(context_id=context.id, pcm=pcm))
 
     # ── ends ────────────────────────────────────────────────────────────────────────────────
 
     def _finish(self, context: _Context) -> None:
         del self._contexts[context.id]
-        if context.has_word and not context.samples:
+        if context.has_word and context.is_mute:
             message = "the service spoke without a sound; check the voice and the quota"
+            message = NOTHING_SPOKEN if context.samples else message
             category = ErrorCategory.RETRYABLE
             self._feed.put(ServiceFailed(category=category, message=message))
         if context.characters:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from beluga_voice.errors import ConfigurationError, Unsupported
 from beluga_voice.interfaces import TtsOptions, Voice
 from beluga_voice.providers.openai.account import KEY_VARIABLE, NAME, base_of, headers_of
-from beluga_voice.providers.openai.requests import answer, check_model, open_client
+from beluga_voice.providers.openai.requests import check_model, open_client
+from beluga_voice.providers.requests import answer
 from beluga_voice.providers.tts.openai._capabilities import (
     DEFAULT_MODEL,
     DEFAULT_VOICE,

@@ -1,4 +1,4 @@
-"""A link over requests: each utterance is posted as a file when it ends.
+"""A link to a recogniser over requests: each utterance is posted as a file when it ends.
 
 How it works. Sound waits until `FinishUtterance`, and is posted as a WAV file; an utterance that is
 longer than a file may be is posted in parts. Utterances may be under way at once and are answered
@@ -31,11 +31,14 @@ from beluga_voice.events import (
     UsageReported,
     UtteranceId,
 )
-from beluga_voice.providers.openai.account import NAME
-from beluga_voice.providers.openai.requests import RequestFailed, unexpected
-from beluga_voice.providers.stt.openai._capabilities import MAX_PART_BYTES, MIN_COMMIT_MS
-from beluga_voice.providers.stt.openai._wire import Answer, usage_of
+from beluga_voice.providers.answers import Answer
+from beluga_voice.providers.mute import ELSEWHERE
+from beluga_voice.providers.requests import RequestFailed, unexpected
 from beluga_voice.transports.feed import Feed
+
+SHORTEST_MS = 100
+"""Less sound is filled up with silence: services refuse it."""
+
 
 type Post = Callable[[bytes], Awaitable[Answer]]
 """Posts a WAV file; raises `RequestFailed` or `BrokenProtocol`."""
@@ -63,7 +66,7 @@ class _Utterance:
         return all(one.answer is not None for one in self.parts)
 
 
-class RestLink:
+class PostingLink:
     """See above; alive until `close`."""
 
     def __init__(
@@ -71,10 +74,14 @@ class RestLink:
         post: Post,
         shape: AudioFormat,
         *,
+        name: str,
         model: str,
         language: str | None,
         answer_seconds: float,
+        part_bytes: int,
     ) -> None:
+        self._name = name
+        self._part_bytes = part_bytes
         self._post = post
         self._shape = shape
         self._language = language
@@ -86,6 +93,11 @@ class RestLink:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._feed.put(LinkReady(model=model))
+
+    @property
+    def waiting_audio_bytes(self) -> int:
+        """None: a recording is taken as fast as it is given, and posted when it is whole."""
+        return 0
 
     def attach(self, deliver: Callable[[SttEvent], None], /) -> None:
         """Deliver events by call."""
@@ -101,7 +113,7 @@ class RestLink:
         match command:
             case SendAudio():
                 self._sound += command.pcm
-                if len(self._sound) >= MAX_PART_BYTES:
+                if len(self._sound) >= self._part_bytes:
                     self._cut()
             case FinishUtterance():
                 self._cut()
@@ -130,10 +142,10 @@ class RestLink:
         utterance.samples += whole // block
         if not any(pcm):
             return
-        shortest = to_samples(MIN_COMMIT_MS, self._shape.rate) * block
+        shortest = to_samples(SHORTEST_MS, self._shape.rate) * block
         part = _Part(begin)
         utterance.parts.append(part)
-        name = f"beluga-voice {NAME} transcription"
+        name = f"beluga-voice {self._name} transcription"
         work = self._transcribe(part, pcm.ljust(shortest, b"\0"))
         part.task = self._loop.create_task(work, name=name)
         self._tasks.add(part.task)
@@ -150,7 +162,8 @@ class RestLink:
                         raise
                     part.answer = await self._post(file)
         except TimeoutError:
-            message = f"the service gave no transcript in {self._answer_seconds:g} s"
+            waited = f"{self._answer_seconds:g} s"
+            message = f"the service gave no transcript in {waited}; {ELSEWHERE}"
             self._fail(
                 ServiceFailed(category=ErrorCategory.TIMEOUT, message=message, is_fatal=True)
             )
@@ -162,8 +175,8 @@ class RestLink:
         except Exception as error:
             self._fail(unexpected(error))
         else:
-            if (usage := usage_of(part.answer.usage)) is not None:
-                self._feed.put(UsageReported(usage=usage))
+            if part.answer.usage is not None:
+                self._feed.put(UsageReported(usage=part.answer.usage))
             self._answer()
 
     def _answer(self) -> None:
@@ -173,24 +186,25 @@ class RestLink:
 
     def _transcript(self, utterance: _Utterance) -> Transcript:
         answers = [(one.begin, one.answer) for one in utterance.parts if one.answer is not None]
-        language = self._language
-        for _, answer in answers:
-            heard = [one.code for one in answer.languages or ()]
-            language = next(iter(heard), language)
+        told = [answer for _, answer in answers if answer.text.strip()]
+        sure = [one.confidence for one in told if one.confidence is not None]
         return Transcript(
-            text=" ".join(text for _, answer in answers if (text := answer.text.strip())),
+            text=" ".join(answer.text.strip() for answer in told),
             is_final=True,
             utterance_id=utterance.id,
             words=tuple(
                 TimedWord(
-                    text=word.word.strip(),
+                    text=word.text.strip(),
                     start=begin + self._samples(word.start),
                     end=begin + self._samples(word.end),
+                    confidence=word.confidence,
                 )
                 for begin, answer in answers
-                for word in answer.words or ()
+                for word in answer.words
             ),
-            language=language,
+            confidence=sum(sure) / len(sure) if sure else None,
+            language=next((one.language for _, one in answers[::-1] if one.language), None)
+            or self._language,
         )
 
     def _samples(self, seconds: float) -> int:
