@@ -45,7 +45,11 @@ def _no_truth(value: object) -> object:
     return value
 
 
+_ADDRESS = r"^(wss?|https?)://\S+$"
+_ADDRESS_TOLD = "an address like wss://host/path"
+
 type _Number = Annotated[int, BeforeValidator(_no_truth)]
+type _Seconds = Annotated[float, BeforeValidator(_no_truth)]
 
 
 class _Environment(EnvSettingsSource):
@@ -77,9 +81,9 @@ class Settings(BaseSettings):
     stt: str | None = Field(None, description="the name of a speech-to-text, as text")
     tts: str | None = Field(None, description="the name of a text-to-speech, as text")
     s2s: str | None = Field(None, description="the name of a speech-to-speech service, as text")
-    endpoint: str | None = Field(
-        None, pattern=r"^(wss?|https?)://\S+$", description="an address like wss://host/path"
-    )
+    endpoint: str | None = Field(None, pattern=_ADDRESS, description=_ADDRESS_TOLD)
+    stt_endpoint: str | None = Field(None, pattern=_ADDRESS, description=_ADDRESS_TOLD)
+    tts_endpoint: str | None = Field(None, pattern=_ADDRESS, description=_ADDRESS_TOLD)
     vad: str | None = Field(None, description="the name of a voice detector, as text")
     agent: str | None = Field(
         None, pattern=r"^[^:\s]+:[^:\s]+$", description="text like module:function"
@@ -89,9 +93,18 @@ class Settings(BaseSettings):
     instructions: str = Field("", description="what the model is told to be, as text")
     greeting: str = Field("", description="what the agent says first, as text")
     phrases: tuple[str, ...] = Field((), description="a list of likely sentences, each as text")
+    memory: str | None = Field(None, description="the path of a file, as text")
+    caller: str | None = Field(None, description="whom the memory is of, as text")
     host: str = Field("127.0.0.1", min_length=1, description="an address to listen on, as text")
     port: _Number = Field(8080, ge=0, le=65535, description="a whole number from 0 to 65535")
     max_sessions: _Number = Field(100, ge=1, description="a whole number from 1")
+    max_sessions_per_tenant: _Number | None = Field(None, ge=1, description="a whole number from 1")
+    max_links: _Number | None = Field(None, ge=1, description="a whole number from 1")
+    resume_seconds: _Seconds = Field(30.0, ge=0, description="a number of seconds, 0 or more")
+    drain_seconds: _Seconds = Field(20.0, ge=0, description="a number of seconds, 0 or more")
+    checkpoints: str | None = Field(
+        None, min_length=1, description="a path, or an address like redis://host:6379/0, as text"
+    )
     allow_origins: tuple[str, ...] = Field(
         (), description="a list of origins such as https://example.com, each as text"
     )

@@ -75,3 +75,11 @@ def test_where_nothing_is_left_none_can_stand_in_for_another(name, values):
     """The message names what is missing."""
     with pytest.raises(ConfigurationError, match=name):
         of(name, *values)
+
+
+def test_who_can_be_told_what_was_said_continues_by_history():
+    """Such as the cascade, which has nothing else: the handle of another is kept for that one."""
+    told = replace(BASE, can_seed_history=True)
+    handle = replace(BASE, can_seed_history=True, resumption=Resumption.HANDLE)
+    assert common([handle, told], op="test").resumption is Resumption.HANDLE
+    assert common([told, told], op="test").resumption is Resumption.HISTORY

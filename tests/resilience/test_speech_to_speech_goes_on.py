@@ -12,12 +12,14 @@ from beluga_voice.engine.link import ReconnectSettings
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import (
     AgentResponseEnded,
+    CreateResponse,
     LinkClosed,
     Message,
     Reconnected,
     ResponseOutcome,
     ResumptionChanged,
     Role,
+    SeedHistory,
     SessionEnded,
 )
 from beluga_voice.interfaces import Capabilities, Resumption, S2sOptions, TurnOwner
@@ -268,7 +270,100 @@ def test_turns_belong_to_whom_all_can_leave_them():
 
 
 def test_what_has_nothing_in_common_cannot_stand_in():
-    """Formats that no two of them share are found before anything is connected."""
-    wide = ScriptedProvider(capabilities=Capabilities(input_formats=(pcm16(48000),)))
-    with pytest.raises(ConfigurationError, match="input_formats"):
-        Fallback(ScriptedProvider(), wide)
+    """Languages that no two of them share are found before anything is connected."""
+    german = ScriptedProvider(capabilities=Capabilities(languages=frozenset({"de"})))
+    english = ScriptedProvider(capabilities=Capabilities(languages=frozenset({"en"})))
+    with pytest.raises(ConfigurationError, match="languages"):
+        Fallback(german, english)
+
+
+def told_by(*capabilities, scripts, options=None):
+    """Connects as often as there are scripts; gives the providers and what each link told."""
+    providers = [
+        ScriptedProvider(*scripts, name=str(number), capabilities=able)
+        for number, able in enumerate(capabilities)
+    ]
+
+    async def scene(act):
+        both = Fallback(*providers)
+        told = []
+        async with both.connect(options or S2sOptions()) as link:
+            link.attach(told.append)
+            act(link)
+            await asyncio.sleep(0.1)
+        return both, told
+
+    return providers, scene
+
+
+async def quiet(link):
+    """Say nothing of one's own accord."""
+
+
+def test_a_handle_that_the_others_could_not_do_without_is_not_kept():
+    """One of them can neither continue a conversation nor be told of it."""
+
+    async def gives(link):
+        link.emit(ResumptionChanged(handle="abc"))
+
+    able = Capabilities(resumption=Resumption.HANDLE, can_seed_history=True)
+    _, scene = told_by(able, Capabilities(), scripts=[gives])
+    both, told = simulate(scene(lambda link: None))
+    assert both.capabilities.resumption is Resumption.NONE
+    assert told[0] == ResumptionChanged(handle=None)
+
+
+def test_a_response_is_asked_only_of_who_makes_one():
+    """Of the others nothing is asked, so the one that takes over can be."""
+    can = Capabilities(can_request_response=True)
+    providers, scene = told_by(Capabilities(), can, scripts=[quiet])
+    both, _ = simulate(scene(lambda link: link.send(CreateResponse())))
+    assert both.capabilities.can_request_response
+    assert not providers[0].links[0].commands
+
+
+def test_one_that_cannot_be_told_in_mid_call_is_opened_again():
+    """The link ends in order, and once; the service is not to blame."""
+    seeded = Capabilities(can_seed_history=True)
+    said = SeedHistory(items=(Message(role=Role.AGENT, text="one"),))
+
+    def act(link):
+        link.send(said)
+        link.send(said)
+
+    providers, scene = told_by(seeded, seeded, scripts=[quiet])
+    both, told = simulate(scene(act))
+    assert both.capabilities.can_add_history
+    (closed,) = told
+    assert closed.is_clean
+    assert not providers[0].links[0].commands
+
+
+def test_only_the_first_of_those_that_are_named_is_given_the_voice():
+    """The others have other voices: theirs is their own, or that of the parts."""
+
+    async def lost(link):
+        await asyncio.sleep(0.1)
+        link.emit(LinkClosed(is_clean=False, reason="lost"))
+
+    first = ScriptedProvider(lost, name="first")
+    tts = ScriptedTts()
+    asked = []
+    connect = tts.connect
+
+    def noted(options):
+        asked.append(options.voice)
+        return connect(options)
+
+    tts.connect = noted
+
+    async def scene():
+        session = VoiceSession(
+            s2s=[first, "cascade"], stt=ScriptedStt(), tts=tts, voice="marin", vad=ScriptedVad
+        )
+        async with session:
+            await asyncio.sleep(1)
+
+    simulate(scene)
+    assert first.options[0].voice == "marin"
+    assert asked == [None]

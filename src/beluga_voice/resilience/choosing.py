@@ -36,6 +36,10 @@ class Chooser[O, S, R]:
         """Its link failed: it rests."""
         self._order.lost(one, asyncio.get_running_loop().time())
 
+    def next(self) -> int:
+        """Who is asked first by now."""
+        return self._order.at(asyncio.get_running_loop().time())[0]
+
     async def choose(
         self, ask: Callable[[int], O], *, without: Collection[int] = (), is_mid_call: bool = False
     ) -> "Chosen[O, S, R]":

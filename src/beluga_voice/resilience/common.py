@@ -24,6 +24,8 @@ def common(all_of_them: Sequence[Capabilities], *, op: str) -> Capabilities:
     found: dict[str, Any] = {}
     for field in fields(Capabilities):
         values = [getattr(one, field.name) for one in all_of_them]
+        if field.name == "resumption":
+            values = [_resumes(one) for one in all_of_them]
         found[field.name] = _common(field.name, values, op)
     return Capabilities(**found)
 
@@ -61,6 +63,13 @@ def _languages(told: Sequence[Iterable[str]]) -> frozenset[str]:
     return frozenset(
         tag for tag in told[0] if all(tag.split("-")[0].lower() in one for one in primaries)
     )
+
+
+def _resumes(able: Capabilities) -> Resumption:
+    """How it continues a conversation: who can be told what was said needs nothing else."""
+    if able.resumption is Resumption.NONE and able.can_seed_history:
+        return Resumption.HISTORY
+    return able.resumption
 
 
 def _resumption(values: list[Resumption]) -> Resumption:

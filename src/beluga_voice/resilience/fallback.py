@@ -17,11 +17,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 from beluga_voice.audio.formats import AudioFormat
-from beluga_voice.errors import BelugaError, ConfigurationError
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import (
     Capabilities,
     Link,
     Provider,
+    Resumption,
     S2sOptions,
     SttOptions,
     TtsOptions,
@@ -30,6 +31,7 @@ from beluga_voice.interfaces import (
 )
 from beluga_voice.resilience.choosing import Chooser
 from beluga_voice.resilience.common import common
+from beluga_voice.resilience.converted import alike
 from beluga_voice.resilience.guarded import Guarded
 from beluga_voice.resilience.nesting import guards, is_guarded, warmed
 from beluga_voice.resilience.notices import Switched, tell
@@ -53,8 +55,14 @@ class Fallback[O, S, R]:
     """A provider that is the first of these that works, at every moment.
 
     Its capabilities and formats are those that all of them have; raises `ConfigurationError` where
-    they have no format, turn owner or language in common. Those that are not `Guarded`, inside
-    of other wrappers or not, are guarded with `progress`.
+    they have no turn owner or language in common. Where they have no format in common, it has those
+    of the first, and the sound of the others is converted. Those that are not `Guarded`, inside of
+    other wrappers or not, are guarded with `progress`.
+
+    It can be asked for a response if any of them can, and one that cannot does nothing then: so the
+    one that takes over answers what was left unanswered. It can be told in mid-call what was said
+    if all can be told at the start: so the one that takes over learns what was heard of a response
+    that broke off. One that cannot be told ends the link, and is opened again with the history.
 
     One that failed is asked last for `rest_seconds`, by all who use this object; then by one of
     them, and if that goes well by all. Within one link, none is used again before it has rested: a
@@ -76,15 +84,22 @@ class Fallback[O, S, R]:
             raise ConfigurationError("seconds are above 0", op="fallback")
         self._guarded = [
             one if is_guarded(one) else Guarded(one, progress=progress, key=_key(one))
-            for one in providers
+            for one in alike(providers)
         ]
         self._chooser = Chooser(self._guarded, rest_seconds=rest_seconds)
         self._kept_seconds = kept_seconds
         self._pace = Pace()
         self._on_switch = on_switch
-        able = common([one.capabilities for one in providers], op="fallback")
+        able = common([one.capabilities for one in self._guarded], op="fallback")
+        every = [one.capabilities for one in self._guarded]
         # Half a document is none: marked-up text cannot be continued by another voice.
-        self._capabilities = replace(able, settings=able.settings - {"is_ssml"})
+        self._capabilities = replace(
+            able,
+            settings=able.settings - {"is_ssml"},
+            has_alternatives=True,
+            can_request_response=any(one.can_request_response for one in every),
+            can_add_history=able.can_seed_history or able.can_add_history,
+        )
         self.name = "|".join(one.name for one in providers)
 
     @property
@@ -160,13 +175,16 @@ class Fallback[O, S, R]:
         try:
             one = chosen.one
             if chosen.failed:
-                self._tell(chosen.failed[0], one)
+                failed, error = chosen.failed[0]
+                self._tell(failed, one, str(error.code), is_mid_call=False)
             is_void = options.resume is not None and resume_of(options.resume, one) is None
             link = PassedOn(
                 chosen.held.link.result(),
                 one,
+                self._guarded[one].capabilities,
                 is_handle_void=is_void,
-                lost=lambda: self._chooser.lost(one),
+                keeps_handles=able.resumption in (Resumption.HANDLE, Resumption.CONVERSATION_ID),
+                lost=lambda reason: self._lost(one, reason),
             )
             try:
                 yield link
@@ -179,12 +197,17 @@ class Fallback[O, S, R]:
         # These providers take options of this kind, since they were given some.
         return cast("O", replace(asked, resume=resume_of(asked.resume, one)))
 
-    def _tell(self, failed: tuple[int, BelugaError], one: int) -> None:
+    def _lost(self, one: int, reason: str) -> None:
+        """A link of speech to speech failed: whoever held it connects again, to another one."""
+        self._chooser.lost(one)
+        self._tell(one, self._chooser.next(), reason, is_mid_call=True)
+
+    def _tell(self, previous: int, following: int, reason: str, *, is_mid_call: bool) -> None:
         switched = Switched(
-            previous=self._chooser.name(failed[0]),
-            following=self._chooser.name(one),
-            reason=str(failed[1].code),
-            is_mid_call=False,
+            previous=self._chooser.name(previous),
+            following=self._chooser.name(following),
+            reason=reason,
+            is_mid_call=is_mid_call,
         )
         tell(self._on_switch, switched)
 
