@@ -16,6 +16,11 @@ An open takes one round trip for the client, and half a round trip more for the 
 closed transport had handed over still arrives, then the end of the stream. Bytes that reach a
 transport that was closed come back as a reset.
 
+Bytes can also arrive otherwise than they were sent: in slices, with some of them changed, or cut
+off (`half_close_after_bytes`). No network reorders or repeats the bytes of a stream, because TCP
+numbers them; `duplicate_share` is a broken proxy. For order and loss among whole messages, see
+`beluga_voice.testing.faults`.
+
 Everything random comes from the seed, apart for each direction of each connection, so that one
 connection's traffic never shifts another's.
 """
@@ -73,6 +78,11 @@ class Conditions:
     `reset_after_bytes` and `half_close_after_bytes` count all bytes of the direction: that many
     arrive, and with the last of them both ends are reset, or the receiver sees the end of the
     stream and the sender's further bytes vanish.
+
+    What is written at once arrives in slices of 1 to `slice_bytes`, each `slice_ms` after the one
+    before. `corrupt_share` of all bytes arrive as other ones, and `duplicate_share` of all that is
+    written at once, slices if there are any, arrives twice. During each of `brownouts`, which are
+    begin and end on the loop's clock and the milliseconds that the latency grows by, all is late.
     """
 
     latency_ms: float = 0.0
@@ -82,6 +92,11 @@ class Conditions:
     reset_after_bytes: int | None = None
     half_close_after_bytes: int | None = None
     window_bytes: int = 65536
+    slice_bytes: int | None = None
+    slice_ms: float = 0.0
+    corrupt_share: float = 0.0
+    duplicate_share: float = 0.0
+    brownouts: tuple[tuple[float, float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if self.latency_ms < 0 or self.jitter_ms < 0:
@@ -92,6 +107,19 @@ class Conditions:
             raise ValueError("window_bytes is at least 1")
         if any(begin > end for begin, end in self.stalls):
             raise ValueError("a stall ends after it begins")
+        if self.slice_bytes is not None and self.slice_bytes < 1:
+            raise ValueError("slice_bytes is at least 1")
+        if self.slice_ms < 0 or any(slow < 0 for _, _, slow in self.brownouts):
+            raise ValueError("slices and brownouts take time, they give none")
+        if not 0 <= self.corrupt_share <= 1 or not 0 <= self.duplicate_share <= 1:
+            raise ValueError("a share is 0 to 1")
+        if any(begin > end for begin, end, _ in self.brownouts):
+            raise ValueError("a brownout ends after it begins")
+
+    @property
+    def spoils(self) -> bool:
+        """Whether bytes arrive otherwise than they were sent."""
+        return bool(self.slice_bytes or self.corrupt_share or self.duplicate_share)
 
 
 class Arrival(NamedTuple):
@@ -218,6 +246,7 @@ class _Direction:
         self._wire_free_at = 0
         self._is_cut = False
         self._random: random.Random | None = None
+        self._spoiling: random.Random | None = None
 
     @property
     def under_way_bytes(self) -> int:
@@ -241,8 +270,10 @@ class _Direction:
                 last = mark
         if taken:
             self.sent_bytes += len(taken)
-            self._unread_bytes += len(taken)
-            self._carry(taken, len(taken))
+            pieces = self._spoiled(taken) if self.conditions.spoils else [(taken, 0.0)]
+            for piece, late_ms in pieces:
+                self._unread_bytes += len(piece)
+                self._carry(piece, len(piece), late_ms)
         if last is not None:
             self.signal(last)
             self._is_cut = True
@@ -259,14 +290,40 @@ class _Direction:
         self._under_way.clear()
         self._unread_bytes = 0
 
-    def _carry(self, item: bytes | _Mark, size: int) -> None:
+    def _spoiled(self, data: bytes) -> Iterator[tuple[bytes, float]]:
+        """What arrives of it, piece by piece, and how much later each piece does."""
+        conditions = self.conditions
+        if self._spoiling is None:
+            self._spoiling = self._network.random_for(self._connection.id, self.name, "spoiled")
+        chance = self._spoiling
+        if conditions.corrupt_share:
+            changed = (
+                one ^ chance.randrange(1, 256)
+                if chance.random() < conditions.corrupt_share
+                else one
+                for one in data
+            )
+            data = bytes(changed)
+        start = count = 0
+        while start < len(data):
+            most = conditions.slice_bytes
+            end = len(data) if most is None else start + chance.randint(1, most)
+            is_twice = chance.random() < conditions.duplicate_share
+            for _ in range(2 if is_twice else 1):
+                yield data[start:end], count * conditions.slice_ms
+            start, count = end, count + 1
+
+    def _carry(self, item: bytes | _Mark, size: int, slice_late_ms: float = 0.0) -> None:
         conditions = self.conditions
         leaves = self._loop.time_ns()
         if conditions.bytes_per_second is not None and size:
             leaves = max(leaves, self._wire_free_at)
             leaves += round(size * 1e9 / conditions.bytes_per_second)
             self._wire_free_at = leaves
-        late_ms = conditions.latency_ms
+        late_ms = conditions.latency_ms + slice_late_ms
+        for begin_ms, end_ms, slow_ms in conditions.brownouts:
+            if begin_ms * 1e6 <= leaves < end_ms * 1e6:
+                late_ms += slow_ms
         if conditions.jitter_ms:
             if self._random is None:
                 self._random = self._network.random_for(self._connection.id, self.name)
@@ -1111,9 +1168,11 @@ class SimulatedNetwork:
     def forget(self, connection: _Connection) -> None:
         self._connections.pop(connection.id, None)
 
-    def random_for(self, connection: int, direction: DirectionName) -> random.Random:
-        """The randomness of one direction, from the seed."""
-        return random.Random(f"{self._seed}/{connection}/{direction}")
+    def random_for(
+        self, connection: int, direction: DirectionName, what: str = ""
+    ) -> random.Random:
+        """The randomness of one direction, from the seed; `what` names one more, apart from it."""
+        return random.Random(f"{self._seed}/{connection}/{direction}{what}")
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────
 

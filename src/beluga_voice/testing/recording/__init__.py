@@ -1,0 +1,1 @@
+"""Recorded calls: read, replayed through a session, judged, and made into tests."""
