@@ -1,6 +1,7 @@
 """Services that are emulated on this machine, as processes, and talked to over real sockets."""
 
 import json
+import os
 import shlex
 import signal
 from base64 import b64decode
@@ -11,9 +12,14 @@ from cliside import RATE, command_running, finish, nobody_is_left, pause, run, s
 
 from beluga_voice.audio.level import rms
 from beluga_voice.audio.wav import write_wav
-from beluga_voice.testing.emulators.catalogue import EMULATORS
+from beluga_voice.testing.emulators.catalogue import EMULATORS, all_names
 
-NAMES = tuple(sorted(EMULATORS))
+NAMES = tuple(sorted(EMULATORS["s2s"]))
+HURRIED = "stt/assemblyai"
+"""It has a second to write down what it heard: on a busy machine, the embedded ears take longer."""
+ONE_WAY = tuple(one for one in all_names() if not one.startswith("s2s/") and one != HURRIED)
+PAIRS = (("stt/deepgram", "tts/cartesia"), ("stt/cartesia", "tts/deepgram"))
+"""Services that are used together in one call, each with an endpoint of its own."""
 ASKED = "what time is it"
 SAYS = f"i heard {ASKED}"
 
@@ -69,15 +75,72 @@ def test_what_an_emulator_tells_one_to_type_is_a_conversation(calls, name):
     assert "".join(char for char in ended["text"].lower() if char not in ":.") == SAYS
 
 
+AGENT = """
+async def answer(text: str) -> str:
+    return f"I heard {text}"
+"""
+
+
+@pytest.fixture(scope="module")
+def one_way_call(question, tmp_path_factory):
+    """A function that makes the call that some emulators, which only hear or speak, tell one to.
+
+    The other part is the embedded one, and the agent repeats what it heard.
+    """
+    folder = tmp_path_factory.mktemp("agent")
+    (folder / "repeating.py").write_text(AGENT)
+
+    def call(*names):
+        path = filter(None, (str(folder), os.environ.get("PYTHONPATH")))
+        environment = {"PYTHONPATH": os.pathsep.join(path)}
+        arguments = ["talk", str(question), "--json", "--agent", "repeating:answer"]
+        arguments += ["--phrase", ASKED]
+        with ExitStack() as stack:
+            services = [
+                stack.enter_context(command_running("emulate", name, "--thinking-ms", "0"))
+                for name in names
+            ]
+            for service in services:
+                words = shlex.split(service.stdout.readline())
+                at = words.index("QUESTION.wav")
+                environment |= dict(word.split("=", 1) for word in words[: at - 2])
+                arguments += words[at + 1 :]
+            talk = start(*arguments, env=environment)
+            stack.callback(talk.kill)
+            return finish(talk)
+
+    return call
+
+
+@pytest.mark.parametrize("names", [*((one,) for one in ONE_WAY), *PAIRS], ids=" and ".join)
+def test_a_part_of_a_cascade_may_be_emulated(one_way_call, names):
+    """What an emulator that hears or speaks tells one to type is a conversation."""
+    call = one_way_call(*names)
+    assert call.status == 0, call.err
+    events = [json.loads(line) for line in call.out.splitlines()]
+    words = [
+        one["text"] for one in events if one["type"] == "transcription" and one.get("is_final")
+    ]
+    assert " ".join(words) == ASKED
+    sound = b"".join(
+        b64decode(one["pcm"]) for one in events if one["type"] == "agent_response_audio"
+    )
+    assert rms(sound) > 0.01
+    (ended,) = [one for one in events if one["type"] == "agent_response_ended"]
+    assert (ended["outcome"], ended["text"]) == ("heard", f"I heard {ASKED}")
+
+
 def test_a_list_of_services():
-    """Without a name it lists what there is."""
-    assert run("emulate").out.split() == list(NAMES)
+    """Without a name it lists what there is, by kind."""
+    assert run("emulate").out.split() == list(all_names())
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (("no_such_service",), "openai_realtime"),
+        (("stt/grok",), "s2s/grok"),
+        (("deepgram",), "say stt/deepgram or tts/deepgram"),
         (("grok", "--fault", "no_such_fault=1"), "drop_after_audio_ms"),
         (("grok", "--fault", "drop_after_audio_ms=soon"), "takes a number"),
         (("grok", "--test-speech", "--host", "no.such.host.invalid"), "cannot listen"),

@@ -98,3 +98,13 @@ def test_a_port_that_is_none_is_refused(capsys):
     """A number that no port has is an error of the command line, not a traceback."""
     assert main(["emulate", "gemini_live", "--port", "70000", "--test-speech"]) == 2
     assert "0 to 65535" in capsys.readouterr().err
+
+
+def test_a_kind_may_be_named_too(capsys, monkeypatch):
+    """`tts/deepgram` is the voice alone, where the name is also that of a recogniser."""
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "k")
+    assert main(["check", "tts/deepgram", "--endpoint", "ws://127.0.0.1:9"]) == 1
+    told = capsys.readouterr().out
+    assert "tts deepgram" in told
+    assert "stt deepgram" not in told
+    assert main(["check", "tts/nobody"]) == 2

@@ -44,6 +44,8 @@ def test_without_any_there_are_the_defaults():
         "tts": None,
         "s2s": None,
         "endpoint": None,
+        "stt_endpoint": None,
+        "tts_endpoint": None,
         "vad": None,
         "agent": None,
         "voice": None,
@@ -51,9 +53,16 @@ def test_without_any_there_are_the_defaults():
         "instructions": "",
         "greeting": "",
         "phrases": (),
+        "memory": None,
+        "caller": None,
         "host": "127.0.0.1",
         "port": 8080,
         "max_sessions": 100,
+        "max_sessions_per_tenant": None,
+        "max_links": None,
+        "resume_seconds": 30.0,
+        "drain_seconds": 20.0,
+        "checkpoints": None,
         "allow_origins": (),
         "token": None,
     }
@@ -66,6 +75,8 @@ stt: one
 tts: two
 s2s: four
 endpoint: wss://voice.example.com/v1
+stt_endpoint: wss://hears.example.com
+tts_endpoint: https://speaks.example.com/v1
 vad: three
 agent: app:answer
 voice: clara
@@ -73,9 +84,16 @@ language: de-AT
 instructions: Be kind.
 greeting: Hello, how can I help?
 phrases: [what time is it, flip a coin]
+memory: calls.db
+caller: "+49 30 1234567"
 host: 0.0.0.0
 port: 8081
 max_sessions: 7
+max_sessions_per_tenant: 2
+max_links: 5
+resume_seconds: 10
+drain_seconds: 2.5
+checkpoints: redis://127.0.0.1:6379/0
 allow_origins:
   - https://example.com
 token: open-sesame-open-sesame
@@ -88,6 +106,8 @@ token: open-sesame-open-sesame
         "tts": "two",
         "s2s": "four",
         "endpoint": "wss://voice.example.com/v1",
+        "stt_endpoint": "wss://hears.example.com",
+        "tts_endpoint": "https://speaks.example.com/v1",
         "vad": "three",
         "agent": "app:answer",
         "voice": "clara",
@@ -95,9 +115,16 @@ token: open-sesame-open-sesame
         "instructions": "Be kind.",
         "greeting": "Hello, how can I help?",
         "phrases": ("what time is it", "flip a coin"),
+        "memory": "calls.db",
+        "caller": "+49 30 1234567",
         "host": "0.0.0.0",
         "port": 8081,
         "max_sessions": 7,
+        "max_sessions_per_tenant": 2,
+        "max_links": 5,
+        "resume_seconds": 10.0,
+        "drain_seconds": 2.5,
+        "checkpoints": "redis://127.0.0.1:6379/0",
         "allow_origins": ("https://example.com",),
     }
 
@@ -153,6 +180,9 @@ def test_an_empty_file_sets_nothing():
         ("port: yes", "a whole number from 0 to 65535"),
         ("port: 80.5", "a whole number from 0 to 65535"),
         ("max_sessions: 0", "a whole number from 1"),
+        ("max_links: 0", "a whole number from 1"),
+        ("resume_seconds: -1", "a number of seconds, 0 or more"),
+        ("drain_seconds: yes", "a number of seconds, 0 or more"),
         ("phrases: one", "phrases in beluga-voice.yaml should be a list"),
         ("phrases: [1]", "phrases in beluga-voice.yaml should be a list"),
         ("voice: [a]", "voice in beluga-voice.yaml should be the service's name of a voice"),

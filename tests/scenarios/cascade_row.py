@@ -43,6 +43,7 @@ class BrainAgent:
 
     async def respond(self, turn: AgentTurn, /) -> AsyncIterator[str]:
         """Speak, call tools and then think again, or fail."""
+        tuple(self._new_results(turn))  # those of an earlier turn are no news
         text = turn.text
         while True:
             await asyncio.sleep(self._thinking_ms / 1000)

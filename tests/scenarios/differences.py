@@ -72,6 +72,7 @@ DIFFERENCES: dict[tuple[str, str, TurnOwner], Callable[[Can], list[str]]] = {
     (_EARLY, "gemini_live", TurnOwner.FRAMEWORK): _final_with_the_next_words,
     (_EARLY, "grok", TurnOwner.FRAMEWORK): _final_with_the_next_voice,
     (_EARLY, "nova_sonic", TurnOwner.PROVIDER): _final_with_the_next_words,
+    (_SLOW_TOOL, "cascade", TurnOwner.FRAMEWORK): _tool_withdrawn,
     (_SLOW_TOOL, "gemini_live", TurnOwner.PROVIDER): _tool_withdrawn,
     (_SLOW_TOOL, "gemini_live", TurnOwner.FRAMEWORK): _tool_withdrawn,
 }

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from beluga_voice.engine.engine import EngineSettings
-from beluga_voice.engine.turns import TurnSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy, InterruptionSettings
 from beluga_voice.events import (
     AgentResponseAudio,
     AgentResponseEnded,
     AgentResponseStarted,
     AgentResponseText,
     BargedIn,
+    DeadAir,
     ErrorOccurred,
     FunctionAnswered,
     FunctionCalled,
@@ -36,7 +37,9 @@ from beluga_voice.testing.conformance import Maker, Peer
 from beluga_voice.testing.scripted import ScriptedVad
 from beluga_voice.testing.trace import Trace, trace
 
-AT_ONCE = EngineSettings(turns=TurnSettings(min_interruption_ms=0))
+AT_ONCE = EngineSettings(
+    interruptions=InterruptionSettings(normal=InterruptionPolicy(min_ms=0, resumes=False))
+)
 """A voice interrupts as soon as it is heard, as it does where the service decides."""
 
 
@@ -221,6 +224,8 @@ def _line(event: SessionEvent) -> str:
             return f"tool {'failed' if event.is_error else 'gave'}: {event.output}"
         case BargedIn():
             return "user barged in"
+        case DeadAir():
+            return f"dead air: {event.rung}"
         case ErrorOccurred():
             return f"error {event.code}{' fatal' if event.is_fatal else ''}"
         case Reconnecting():

@@ -10,18 +10,27 @@ from typing import Any
 
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.testing.emulators import acoustics
-from beluga_voice.testing.emulators.catalogue import EMULATORS, Emulated, Plan, all_with, emulated
+from beluga_voice.testing.emulators.catalogue import (
+    Emulated,
+    Plan,
+    all_names,
+    all_with,
+    emulated,
+    kind_and_name,
+)
 from beluga_voice.testing.emulators.speech import Asked, Deed, Faults, Pace, Speaks, obey
 
+ENDPOINT_OPTIONS = {"s2s": "--endpoint", "stt": "--stt-endpoint", "tts": "--tts-endpoint"}
+"""How `talk` is told where each kind of service is."""
 FAULT_NAMES = tuple(sorted(one.name for one in dataclasses.fields(Faults)))
 
 
 def emulate(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if options.name is None:
-        for name in sorted(EMULATORS):
-            print(name)
+        print(*all_names(), sep="\n")
         return 0
+    kind_and_name(options.name)
     if not 0 <= options.port <= 65535:
         raise ConfigurationError("a port is a number from 0 to 65535", op="emulate")
     faults = _faults(options.fault)
@@ -56,9 +65,11 @@ async def _serve(name: str, plan: Plan) -> None:
 def _tell(name: str, service: Emulated) -> None:
     """How to talk to it, ready to be pasted."""
     settings = " ".join(f"{key}={value}" for key, value in service.environment.items())
-    asked = f"{name}:{service.model}" if service.model else name
-    print(f"{name} is emulated at {service.endpoint}  (Ctrl-C stops)", file=sys.stderr)
-    print(f"{settings} beluga-voice talk QUESTION.wav --s2s {asked} --endpoint {service.endpoint}")
+    kind, provider = kind_and_name(name)
+    asked = f"{provider}:{service.model}" if service.model else provider
+    place = f"{ENDPOINT_OPTIONS[kind]} {service.endpoint}"
+    print(f"{kind}/{provider} is emulated at {service.endpoint}  (Ctrl-C stops)", file=sys.stderr)
+    print(f"{settings} beluga-voice talk QUESTION.wav --{kind} {asked} {place}")
     sys.stdout.flush()
 
 

@@ -5,12 +5,35 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from beluga_voice.app import DEFAULT_VAD, VoiceSession
+from beluga_voice.app import (
+    DEFAULT_STT,
+    DEFAULT_TTS,
+    DEFAULT_VAD,
+    VoiceSession,
+    several_of,
+)
+from beluga_voice.checkpoints.checkpoint import Checkpoint
 from beluga_voice.errors import ConfigurationError, MissingExtra
-from beluga_voice.interfaces import Line, Tool, VoiceActivityDetector
-from beluga_voice.services.speech_to_speech import s2s
+from beluga_voice.interfaces import (
+    Line,
+    MemoryStore,
+    SpeechToText,
+    TextToSpeech,
+    Tool,
+    VoiceActivityDetector,
+)
+from beluga_voice.resilience.limited import Limited
+from beluga_voice.services.speech_to_speech import SpeechToSpeechService, s2s
+from beluga_voice.services.speech_to_text import stt
+from beluga_voice.services.text_to_speech import tts
+
+
+class SessionMaker(Protocol):
+    """Makes a session for a line: a new one, or one that goes on from a checkpoint."""
+
+    def __call__(self, line: Line, /, checkpoint: Checkpoint | None = None) -> VoiceSession: ...
 
 
 def load_object(spec: str) -> Any:
@@ -50,24 +73,49 @@ def batched_detector(vad: str | None) -> Callable[[], VoiceActivityDetector] | N
 
 def session_maker(
     options: argparse.Namespace, *, detector: Callable[[], VoiceActivityDetector] | None = None
-) -> Callable[[Line], VoiceSession]:
+) -> SessionMaker:
     """A function that makes a session for a line; what is wrong is raised at once.
 
     With `detector`, that makes each session's voice detector.
     """
     agent = load_object(options.agent) if options.agent else None
     tools: tuple[Tool, ...] = tuple(getattr(agent, "tools", ()))
-    service = s2s(options.s2s, endpoint=options.endpoint) if options.s2s else None
-    if options.endpoint and service is None:
-        raise ConfigurationError("an endpoint needs a service: give --s2s NAME", op="endpoint")
+    for kind, endpoint in (("s2s", "endpoint"), ("stt", "stt_endpoint"), ("tts", "tts_endpoint")):
+        if getattr(options, endpoint) and "," in (getattr(options, kind) or ""):
+            option = endpoint.replace("_", "-")
+            message = f"--{option} is of one service, and --{kind} names several"
+            raise ConfigurationError(message, op="endpoint")
+        if getattr(options, endpoint) and not getattr(options, kind):
+            option = endpoint.replace("_", "-")
+            message = f"--{option} needs a service: give --{kind} NAME"
+            raise ConfigurationError(message, op="endpoint")
+    several = options.s2s if options.s2s and "," in options.s2s else None
+    service = s2s(options.s2s, endpoint=options.endpoint) if options.s2s and not several else None
+    ears: str | SpeechToText | None = options.stt
+    if options.stt_endpoint:
+        ears = stt(options.stt, endpoint=options.stt_endpoint)
+    mouth: str | TextToSpeech | None = options.tts
+    if options.tts_endpoint:
+        mouth = tts(options.tts, endpoint=options.tts_endpoint)
+    memory = _memory(options)
+    if (limit := options.max_links) is not None:
+        if several is not None:
+            message = "--max-links counts the links of one service, and --s2s names several"
+            raise ConfigurationError(message, op="max_links")
+        if service is not None:
+            limited = Limited(service.provider, limit=limit)
+            service = SpeechToSpeechService(limited, service.options)
+        else:
+            ears = Limited(several_of("stt", ears or DEFAULT_STT), limit=limit)
+            mouth = Limited(several_of("tts", mouth or DEFAULT_TTS), limit=limit)
 
-    def make(line: Line) -> VoiceSession:
+    def make(line: Line, /, checkpoint: Checkpoint | None = None) -> VoiceSession:
         return VoiceSession(
-            s2s=service,
-            stt=options.stt,
+            s2s=several or service,
+            stt=ears,
             agent=agent,
-            tts=options.tts,
-            vad=options.vad if detector is None else detector(),
+            tts=mouth,
+            vad=options.vad if detector is None else detector,
             voice=options.voice,
             language=options.language,
             instructions=options.instructions,
@@ -75,6 +123,20 @@ def session_maker(
             phrases=options.phrase,
             tools=tools,
             line=line,
+            memory=memory,
+            memory_key=options.caller,
+            checkpoint=checkpoint,
         )
 
     return make
+
+
+def _memory(options: argparse.Namespace) -> MemoryStore | None:
+    if bool(options.memory) != bool(options.caller):
+        message = "give both --memory PATH and --caller KEY, or neither"
+        raise ConfigurationError(message, op="memory")
+    if not options.memory:
+        return None
+    from beluga_voice.memory.sqlite import SqliteMemory
+
+    return SqliteMemory(options.memory)

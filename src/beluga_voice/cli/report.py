@@ -5,19 +5,30 @@ from typing import TextIO
 
 from beluga_voice.events import (
     AgentResponseEnded,
+    AgentResponseResumed,
     BargedIn,
+    DeadAir,
     ErrorOccurred,
     FunctionAnswered,
     Reconnecting,
     ResponseOutcome,
+    Rung,
+    ServiceSwitched,
     SessionEnded,
     SessionStarted,
     Transcription,
     TurnMeasured,
+    UserIdle,
 )
 from beluga_voice.session.happening import Happening
 from beluga_voice.session.metrics import SessionMetrics
 
+DONE = {
+    Rung.NUDGE: "the service is asked again",
+    Rung.SWAP: "another service is tried",
+    Rung.SOUND: "a sound says that the line lives",
+    Rung.END: "the session ends",
+}
 PARTS = ("endpointing", "transcription", "thinking", "synthesis", "delivery")
 
 
@@ -42,6 +53,18 @@ class Report:
                 self._line("", _breakdown(event), dim=True)
             case BargedIn():
                 self._line("", f"interrupted after {event.decision_ms:.0f} ms of voice", dim=True)
+            case AgentResponseResumed():
+                paused = f"no interruption: the agent goes on after {event.paused_ms:.0f} ms"
+                self._line("", paused, dim=True)
+            case UserIdle():
+                self._line("", f"nobody has spoken for {event.idle_ms / 1000:.0f} s", dim=True)
+            case DeadAir():
+                waited = f"no answer for {event.waited_ms / 1000:.0f} s: {DONE[event.rung]}"
+                self._line("", waited, dim=True)
+            case ServiceSwitched():
+                following = event.following or "nobody"
+                switched = f"{event.previous} failed ({event.reason}): {following} goes on"
+                self._line("", switched, dim=True)
             case FunctionAnswered():
                 took = f"{event.name} took {event.duration_ms:.0f} ms"
                 self._line("tool", took + (", and failed" if event.is_error else ""))

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from beluga_voice.app import VoiceSession
@@ -15,7 +16,7 @@ from beluga_voice.cli.parts import session_maker
 from beluga_voice.cli.report import Report
 from beluga_voice.errors import ConfigurationError, WrongFormat
 from beluga_voice.events import CallCommand, ClearPlayback, PlayAudio, SessionEnded, SessionState
-from beluga_voice.interfaces import LineOptions
+from beluga_voice.interfaces import Line, LineOptions
 from beluga_voice.providers import workers
 from beluga_voice.session.jsonform import encode
 
@@ -29,16 +30,16 @@ LIMIT_SECONDS = 600.0
 """The longest a call goes on after the file has ended."""
 
 
-def talk(options: argparse.Namespace) -> int:
-    """Hold the conversation, and say how it went."""
+def talk(options: argparse.Namespace, *, make: Callable[[Line], VoiceSession] | None = None) -> int:
+    """Hold the conversation, and say how it went. With `make`, that makes its session."""
     if options.question is None:
         from beluga_voice.cli.microphone import converse
 
-        return converse(session_maker(options), as_json=options.json)
+        return converse(make or session_maker(options), as_json=options.json)
     for path in filter(None, (options.out, options.mix)):
         _check_writable(path)
     speech = _read(options.question)
-    make = session_maker(options)
+    make = make or session_maker(options)
     line = RecordingLine()
     session = make(line)
     is_fast = session.provider.capabilities.is_local and not options.realtime

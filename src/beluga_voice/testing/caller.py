@@ -7,7 +7,7 @@ is told to: what it `heard` is what a person would have.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
@@ -52,6 +52,7 @@ class ScriptedCaller:
         """When the line was told to fall silent."""
         self.hung_up_ms: float | None = None
         self._sounds: list[tuple[float, float]] = []
+        self._is_unplugged = False
 
     # ── the line ────────────────────────────────────────────────────────────────────────────
 
@@ -146,7 +147,9 @@ class ScriptedCaller:
             if over.done():
                 return
             try:
-                self._give(CallerAudio(pcm=to_say.popleft()) if to_say else self._silence)
+                frame = CallerAudio(pcm=to_say.popleft()) if to_say else self._silence
+                if not self._is_unplugged:
+                    self._give(frame)
             except Exception as error:
                 over.set_exception(error)
                 return
@@ -190,6 +193,15 @@ class ScriptedCaller:
         self._said.clear()
         await self._said.wait()
 
+    def mix(self, frames: Sequence[bytes]) -> None:
+        """Sound from the next frame on, over what is being said: the first of two is heard."""
+        for index, frame in enumerate(frames):
+            if index >= len(self._to_say):
+                self._to_say.append(frame)
+            elif not is_loud(self._to_say[index]):
+                self._to_say[index] = frame
+        self._said.clear()
+
     def type(self, text: str) -> None:
         """Write instead of speaking."""
         self._give(CallerText(text=text))
@@ -197,6 +209,10 @@ class ScriptedCaller:
     def press_stop(self) -> None:
         """Make the agent stop."""
         self._give(CallerInterrupt())
+
+    def unplug(self) -> None:
+        """The microphone gives no more sound, not even silence."""
+        self._is_unplugged = True
 
     def hang_up(self) -> None:
         """Leave."""

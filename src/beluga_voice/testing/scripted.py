@@ -33,7 +33,7 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, TtsOptions
-from beluga_voice.testing.speech import WORD_MS, is_loud, speech, words_in
+from beluga_voice.testing.speech import WORD_MS, SpokenWord, is_loud, speech, words_in
 from beluga_voice.transports.feed import Feed
 
 
@@ -165,25 +165,44 @@ class ScriptedVad:
         """There is no state."""
 
 
+type Finals = Callable[[int, str], list[tuple[float, str]]]
+"""Of an utterance's number, from 1, and its words: the final texts, each after so many ms."""
+
+
 class ScriptedStt:
     """Reads the words in test speech: only those that arrived whole.
 
     The final transcript comes `delay_ms` after it was asked for; with `interim`, each word is
-    reported as soon as it is whole.
+    reported as soon as it is whole, or `interim_ms` later. `finals` may say otherwise of each
+    utterance: late, wrong, more than one, or none.
     """
 
     def __init__(
-        self, *, delay_ms: float = 0, interim: bool = False, is_continuous: bool = False
+        self,
+        *,
+        delay_ms: float = 0,
+        interim: bool = False,
+        interim_ms: float = 0,
+        is_continuous: bool = False,
+        finals: Finals | None = None,
     ) -> None:
         self.name = "scripted_stt"
         self.delay_ms = delay_ms
         self.interim = interim
+        self.interim_ms = interim_ms
+        self._finals = finals
+        self.utterances = 0
+        """How many were finalised, over all links."""
         self.capabilities = Capabilities(
             is_local=True,
             has_interim_transcripts=interim,
             needs_continuous_input=is_continuous,
         )
         self.links: list[ScriptedSttLink] = []
+
+    def finals_of(self, number: int, words: str) -> list[tuple[float, str]]:
+        """The final texts of an utterance, each after so many ms."""
+        return [(self.delay_ms, words)] if self._finals is None else self._finals(number, words)
 
     @asynccontextmanager
     async def connect(self, options: SttOptions, /) -> "AsyncGenerator[ScriptedSttLink]":
@@ -223,7 +242,7 @@ class ScriptedSttLink:
             case FinishUtterance():
                 words = " ".join(words_in(b"".join(self._sound)))
                 self._sound, self._told = [], 0
-                self._later(words, command.utterance_id)
+                self._finalise(words, command.utterance_id)
             case DropUtterance():
                 self._sound, self._told = [], 0
 
@@ -233,6 +252,10 @@ class ScriptedSttLink:
 
     def __aiter__(self) -> AsyncIterator[SttEvent]:
         return aiter(self._feed)
+
+    def tell(self, event: SttEvent) -> None:
+        """Say something of its own accord."""
+        self._feed.put(event)
 
     def lose(self, reason: str = "lost") -> None:
         """The service goes away."""
@@ -245,25 +268,36 @@ class ScriptedSttLink:
             timer.cancel()
         self._feed.close()
 
+    def emit(self, event: SttEvent) -> None:
+        """Tell something that the sound does not say."""
+        self._feed.put(event)
+
     def _report(self) -> None:
         words = words_in(b"".join(self._sound))
         if len(words) > self._told:
             self._told = len(words)
-            self._feed.put(Transcript(text=" ".join(words), is_final=False))
+            interim = Transcript(text=" ".join(words), is_final=False)
+            self._later(interim, self._provider.interim_ms)
 
-    def _later(self, text: str, utterance_id: UtteranceId) -> None:
-        final = Transcript(text=text, is_final=True, utterance_id=utterance_id)
-        if not self._provider.delay_ms:
-            self._feed.put(final)
+    def _finalise(self, words: str, utterance_id: UtteranceId) -> None:
+        self._provider.utterances += 1
+        for delay_ms, text in self._provider.finals_of(self._provider.utterances, words):
+            final = Transcript(text=text, is_final=True, utterance_id=utterance_id)
+            self._later(final, delay_ms)
+
+    def _later(self, event: SttEvent, delay_ms: float) -> None:
+        if not delay_ms:
+            self._feed.put(event)
             return
         loop = asyncio.get_running_loop()
-        self._timers.add(loop.call_later(self._provider.delay_ms / 1000, self._feed.put, final))
+        self._timers.add(loop.call_later(delay_ms / 1000, self._feed.put, event))
 
 
 class ScriptedTts:
     """Speaks test speech, `word_ms` to a word, at once after `delay_ms`.
 
-    With `has_word_times`, it says where each word sounds.
+    With `making_ms`, each word is there so much later than the one before it. With
+    `has_word_times`, it says where each word sounds.
     """
 
     def __init__(
@@ -271,11 +305,13 @@ class ScriptedTts:
         *,
         delay_ms: float = 0,
         word_ms: int = WORD_MS,
+        making_ms: float = 0,
         rate: int = 24000,
         has_word_times: bool = True,
     ) -> None:
         self.name = "scripted_tts"
         self.delay_ms = delay_ms
+        self.making_ms = making_ms
         self.word_ms = word_ms
         self.rate = rate
         self.capabilities = Capabilities(
@@ -302,6 +338,7 @@ class ScriptedTtsLink:
         self._feed: Feed[TtsEvent] = Feed()
         self._positions: dict[ContextId, int] = {}
         self._cancelled: set[ContextId] = set()
+        self._busy_until = 0.0
         self._timers: set[asyncio.TimerHandle] = set()
         self.texts: list[str] = []
         """Everything it was asked to speak."""
@@ -311,11 +348,14 @@ class ScriptedTtsLink:
         match command:
             case SpeakText():
                 self.texts.append(command.text)
-                self._later(lambda: self._speak(command.context_id, command.text))
+                provider = self._provider
+                for word in speech(command.text, rate=provider.rate, word_ms=provider.word_ms):
+                    self._later(self._speaks(command.context_id, word), provider.making_ms)
             case FinishSpeech():
                 self._later(lambda: self._finish(command.context_id))
             case CancelSpeech():
                 self._cancelled.add(command.context_id)
+                self._busy_until = 0.0
 
     def attach(self, deliver: Callable[[TtsEvent], None], /) -> None:
         """Deliver by call."""
@@ -335,24 +375,28 @@ class ScriptedTtsLink:
             timer.cancel()
         self._feed.close()
 
-    def _later(self, work: Callable[[], None]) -> None:
+    def _later(self, work: Callable[[], None], making_ms: float = 0) -> None:
+        """Do it after the delay, one thing after another."""
         loop = asyncio.get_running_loop()
-        self._timers.add(loop.call_later(self._provider.delay_ms / 1000, work))
+        begin = max(loop.time() + self._provider.delay_ms / 1000, self._busy_until)
+        self._timers.add(loop.call_at(begin, work))
+        self._busy_until = begin + making_ms / 1000
 
-    def _speak(self, context_id: ContextId, text: str) -> None:
-        rate = self._provider.rate
-        for word in speech(text, rate=rate, word_ms=self._provider.word_ms):
-            if context_id in self._cancelled:
-                return
-            start = self._positions.get(context_id, 0)
-            end = start
-            for frame in word.frames:
-                self._feed.put(SpeechAudio(context_id=context_id, pcm=frame))
-                end += len(frame) // 2
-            self._positions[context_id] = end
-            if self._provider.capabilities.has_word_times:
-                timed = TimedWord(text=word.text, start=start, end=end)
-                self._feed.put(SpeechWords(context_id=context_id, words=(timed,)))
+    def _speaks(self, context_id: ContextId, word: SpokenWord) -> Callable[[], None]:
+        return lambda: self._speak(context_id, word)
+
+    def _speak(self, context_id: ContextId, word: SpokenWord) -> None:
+        if context_id in self._cancelled:
+            return
+        start = self._positions.get(context_id, 0)
+        end = start
+        for frame in word.frames:
+            self._feed.put(SpeechAudio(context_id=context_id, pcm=frame))
+            end += len(frame) // 2
+        self._positions[context_id] = end
+        if self._provider.capabilities.has_word_times:
+            timed = TimedWord(text=word.text, start=start, end=end)
+            self._feed.put(SpeechWords(context_id=context_id, words=(timed,)))
 
     def _finish(self, context_id: ContextId) -> None:
         if context_id not in self._cancelled:

@@ -11,10 +11,16 @@
         report = check_speech_to_speech(make)
         assert report.not_applicable == {...}
 
-They need no test framework. Each check runs in simulated time, unless told otherwise, and raises
-`ConformanceFailure`, which names the rule and what was seen.
+Ears are held against theirs by `check_voice_activity`, `check_noise_reducer` and
+`check_turn_detector`, which are given what makes one, as for one more session.
+
+They need no test framework. Each check of a provider runs in simulated time, unless told otherwise.
+What breaks a rule raises `ConformanceFailure`, which names the rule and what was seen.
 """
 
+from beluga_voice.testing.conformance.ears import EarRule
+from beluga_voice.testing.conformance.memory import MemoryRule, check_memory_store
+from beluga_voice.testing.conformance.noise_reduction import check_noise_reducer
 from beluga_voice.testing.conformance.report import (
     ConformanceFailure,
     Maker,
@@ -26,15 +32,27 @@ from beluga_voice.testing.conformance.report import (
 from beluga_voice.testing.conformance.speech_to_speech import check_speech_to_speech
 from beluga_voice.testing.conformance.speech_to_text import check_speech_to_text
 from beluga_voice.testing.conformance.text_to_speech import check_text_to_speech
+from beluga_voice.testing.conformance.turn_detection import (
+    check_listening_turn_detector,
+    check_turn_detector,
+)
+from beluga_voice.testing.conformance.voice_activity import check_voice_activity
 
 __all__ = [
     "ConformanceFailure",
+    "EarRule",
     "Maker",
+    "MemoryRule",
     "NotEmulated",
     "Peer",
     "Report",
     "Rule",
+    "check_listening_turn_detector",
+    "check_memory_store",
+    "check_noise_reducer",
     "check_speech_to_speech",
     "check_speech_to_text",
     "check_text_to_speech",
+    "check_turn_detector",
+    "check_voice_activity",
 ]

@@ -19,7 +19,7 @@ from beluga_voice.testing.conformance.report import Check, ConformanceFailure, M
 from beluga_voice.testing.emulators.speech import Faults
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots, Python 3.12 cannot make one of given types
 class Kind[O, S, R]:
     """A kind of link: what can be sent over it, and how it is used."""
 

@@ -9,12 +9,15 @@ from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
     ClearInput,
+    CondenseHistory,
     CreateResponse,
     DelegationId,
+    Disregard,
     EndUserTurn,
     Interrupt,
     LinkClosed,
     Message,
+    PrepareResponse,
     ResponseDone,
     ResponseId,
     ResponseStatus,
@@ -28,6 +31,7 @@ from beluga_voice.events import (
     ToolCalled,
     ToolCallId,
     Update,
+    UtteranceId,
 )
 from beluga_voice.interfaces import (
     Capabilities,
@@ -62,6 +66,9 @@ COMMANDS: tuple[S2sCommand, ...] = (
     AnswerDelegation(delegation_id=DelegationId("unknown"), text="nothing"),
     Update(instructions="Be brief."),
     SeedHistory(items=(Message(role=Role.USER, text="hello"),)),
+    PrepareResponse(),
+    CondenseHistory(summary="hello", keep=0),
+    Disregard(utterance_id=UtteranceId("unknown")),
 )
 assert {type(one) for one in COMMANDS} == set(get_args(S2sCommand.__value__))
 

@@ -1,0 +1,1 @@
+"""Conversations written down in files and played in simulated time, exact to the millisecond."""
