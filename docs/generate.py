@@ -12,6 +12,7 @@ import argparse
 import ast
 import importlib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +26,16 @@ from beluga_voice import app, config, errors, events, interfaces
 from beluga_voice.backends.websocket.protocol import Limits
 from beluga_voice.engine.deadlines import DeadAirSettings
 from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy, InterruptionSettings
 from beluga_voice.engine.link import ReconnectSettings
+from beluga_voice.engine.patience import PatienceSettings
+from beluga_voice.engine.renewal import RenewalSettings
 from beluga_voice.engine.turns import TABLE, Floor, Turn, TurnSettings
 from beluga_voice.engine.voice import VoiceSettings
 from beluga_voice.providers.stt.pocketsphinx import Pocketsphinx
 from beluga_voice.providers.tts.espeak import Espeak
 from beluga_voice.providers.vad.energy import EnergyVad
-from beluga_voice.session.jsonform import TYPES
+from beluga_voice.session.jsonform import TYPES, schema
 
 DOCS = Path(__file__).parent
 WRITTEN = "<!-- Written by docs/generate.py: change the code instead. -->\n\n"
@@ -118,6 +122,8 @@ def events_page() -> str:
         "gives a changed copy. Events hold no time; `session.events()` gives each within a "
         "`Happening`, which has one. [The glossary](../glossary.md) explains the words, and [the "
         "life of a session](../explanation/session-lifecycle.md) shows the order.\n\n",
+        "[`events.schema.json`](events.schema.json) is a JSON Schema of what an application is "
+        "told, as `talk --json` and `beluga_voice.session.jsonform` write it.\n\n",
         "Every provider keeps these rules:\n\n",
         doc(events).split("every provider keeps:\n\n")[1].split("\n\nWords:")[0],
         "\n\n",
@@ -238,7 +244,16 @@ GROUPS: tuple[tuple[str, str, tuple[type[Any], ...]], ...] = (
         "How a conversation behaves",
         "`VoiceSession(settings=EngineSettings(turns=TurnSettings(end_silence_ms=400)))`. What "
         "they mean for a conversation is in [turn taking](../explanation/turn-taking.md).",
-        (EngineSettings, TurnSettings, DeadAirSettings, ReconnectSettings),
+        (
+            EngineSettings,
+            TurnSettings,
+            InterruptionSettings,
+            InterruptionPolicy,
+            DeadAirSettings,
+            PatienceSettings,
+            ReconnectSettings,
+            RenewalSettings,
+        ),
     ),
     ("When voice begins and ends", "`VoiceSession(voice_settings=...)`.", (VoiceSettings,)),
     ("The person's line", "A line states them.", (interfaces.LineOptions,)),
@@ -362,6 +377,7 @@ def pages() -> dict[Path, str]:
         reference / "errors.md": errors_page(),
         reference / "cli.md": cli_page(),
         reference / "settings.md": settings_page(),
+        reference / "events.schema.json": json.dumps(schema(), indent=1) + "\n",
     }
     traces = scenes()
     for path in sorted(DOCS.rglob("*.md")):

@@ -227,14 +227,14 @@ async def _mid(on: Stage) -> None:
     await on.say("hello there")
     await asyncio.sleep(1.2)
     await on.say("stop it")
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.8)
 
 
 async def _last(on: Stage) -> None:
     await on.say("hello there")
     await asyncio.sleep(2.4)
     await on.say("thank you very much")
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.8)
 
 
 async def _cough(on: Stage) -> None:
@@ -243,6 +243,14 @@ async def _cough(on: Stage) -> None:
     on.notes.add("# the caller coughs for 160 ms")
     await on.caller.noise(160)
     await asyncio.sleep(2)
+
+
+async def _noise(on: Stage) -> None:
+    await on.say("hello there")
+    await asyncio.sleep(1)
+    on.notes.add("# a noise of half a second at the caller's")
+    await on.caller.noise(500)
+    await asyncio.sleep(2.5)
 
 
 async def _lost_in_utterance(on: Stage) -> None:
@@ -286,6 +294,7 @@ def scenes() -> dict[str, list[str]]:
         "barge-in": play(_mid),
         "barge-in in the last moments": play(_last),
         "cough": play(_cough),
+        "noise": play(_noise),
         "service lost in mid-utterance": play(_lost_in_utterance),
         "service lost before the first sound": play(_lost_before_sound, tts_ms=400),
         "agent that hangs": play(_hang, agent=hangs),
