@@ -259,7 +259,7 @@ class Engine:
             case ResponseDone():
                 exchange.response_done(event, now)
             case NoResponse():
-                exchange.no_response()
+                exchange.no_response(now)
             case Interrupted():
                 exchange.interrupted(event.response_id, now)
             case VoiceStarted():
@@ -571,8 +571,9 @@ class Engine:
         if self._goodbye_due:
             # Behind the answer to what was said last, if one is owed. A tool that runs may be the
             # one that leaves: it is not waited for, unless the time is up.
-            by_tool = self._tools.is_busy and self._farewell.reason != "timeout"
-            is_waiting = self.floor is Floor.WAITING and not by_tool
+            is_busy, by_tool = self._tools.is_busy, self._farewell.reason != "timeout"
+            is_waiting = is_busy and not by_tool
+            is_waiting = is_waiting or (self.floor is Floor.WAITING and not is_busy)
             if (
                 self._outlet.is_up
                 and not is_waiting

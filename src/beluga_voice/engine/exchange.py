@@ -818,7 +818,7 @@ class Exchange:
             self.await_end(now)
         self._outlet.do(Tone())
 
-    def no_response(self) -> None:
+    def no_response(self, now: float) -> None:
         """The turn that ended gets no response."""
         self._is_understood = False
         if self._answer_at is not None:
@@ -826,6 +826,7 @@ class Exchange:
         if self.floor is Floor.WAITING and self._responses.is_idle and not self._tools.is_busy:
             self._take(Turn.GONE)
             self.waiting.end()
+            self._say_what_waited(now)
 
     def interrupted(self, response_id: ResponseId | None, now: float) -> None:
         """The service stopped a response by itself."""

@@ -101,7 +101,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         what="lost",
-        faults=frozenset({"sudden_expiry"}),
+        faults=_ENDS | {"sudden_expiry"},
         phases=frozenset({Phase.AWAITED}),
         stages=frozenset({"grok"}),
         why="words that are not final when the link ends do not always come into the history",
