@@ -129,6 +129,8 @@ class Exchange:
         self._transcribes_first = capabilities.transcribes_first
         self._watched: float | None = None
         """Since when a voice is heard of which the service has not taken notice."""
+        self._is_watched_voice = False
+        """Whether that voice goes on."""
         self._is_deaf = False
         """Whether the person has said something of which the service took no notice."""
         self._has_interims = capabilities.has_interim_transcripts
@@ -179,25 +181,32 @@ class Exchange:
 
     def heard_voice(self, began: float, now: float) -> None:
         """Our ears noticed a voice, which began at `began`."""
-        if not self._has_ears:
-            self._watched = began
+        if self._owner is not TurnOwner.FRAMEWORK:
+            self._watched, self._is_watched_voice = began, True
             self._deadlines.clear(Due.SIGN_OF_LIFE)
-        elif not self._push_to_talk:
+        if self._has_ears and not self._push_to_talk:
             self._voice(began, now)
 
     def sign_of_life(self) -> None:
         """The service told something: it is neither deaf nor dead."""
-        if self._watched is not None:
+        if self._watched is not None and not self._is_watched_voice:
             self._watched = None
             self._deadlines.clear(Due.SIGN_OF_LIFE)
         self._is_deaf = False
 
     def is_deaf(self, now: float) -> None:
-        """The person has spoken, and the service has told nothing at all since."""
+        """The person has spoken, and the service has told nothing at all since they were done."""
         self._watched = None
-        if self.floor is Floor.QUIET and self._outlet.is_up:
-            self._is_deaf = True
+        if not self._outlet.is_up or self._tools.is_busy:
+            return
+        if self.floor in (Floor.USER, Floor.PAUSED):
+            self._is_understood = True  # by nobody, but it was something
+            self._hush(now, now)
+            self.end_turn(now)
+        if self.floor is Floor.QUIET:
             self._ask(now)
+        if self.floor is Floor.WAITING:
+            self._is_deaf = True
             self.waiting.hasten(now)
 
     @property
@@ -207,11 +216,14 @@ class Exchange:
 
     def heard_hush(self, ended: float, now: float) -> None:
         """Our ears noticed that the voice ended at `ended`."""
-        if not self._has_ears:
-            began = self._watched
-            if began is not None and ended - began >= NOTICED_SECONDS:
-                self._deadlines.set(Due.SIGN_OF_LIFE, ended + SIGN_SECONDS)
-        elif not self._push_to_talk:
+        began, self._is_watched_voice = self._watched, False
+        if began is not None and ended - began >= NOTICED_SECONDS:
+            # One that tells of speech does so at once; another may think first.
+            patience = self._dead_air.answer_ms / 1000 if self._has_ears else SIGN_SECONDS
+            self._deadlines.set(Due.SIGN_OF_LIFE, ended + patience)
+        else:
+            self._watched = None
+        if self._has_ears and not self._push_to_talk:
             self._hush(ended, now)
 
     def service_heard_voice(self, now: float) -> None:
@@ -911,7 +923,7 @@ class Exchange:
         if self.floor is not Floor.WAITING:
             return False
         is_busy = self._tools.is_busy
-        may_be_silent = self._owner is TurnOwner.DUPLEX and not is_busy
+        may_be_silent = self._owner is TurnOwner.DUPLEX and not is_busy and not self._is_deaf
         is_deaf = self._is_deaf or (self._awaits_words and self._owner is TurnOwner.FRAMEWORK)
         rung = self.waiting.next(now, is_busy=is_busy, is_deaf=is_deaf)
         if rung is not Rung.NUDGE and may_be_silent and self._responses.is_idle:

@@ -49,11 +49,11 @@ GROUPS: Mapping[str, str] = {
         ninety hundred thousand oh double triple dot dash hyphen underscore slash at""",
     "de": """null eins zwei zwo drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig dreißig
         vierzig fünfzig sechzig siebzig achtzig neunzig hundert tausend punkt strich bindestrich
-        unterstrich schrägstrich ät plus doppel""",
+        unterstrich schrägstrich ät doppel""",
     "es": """cero uno dos tres cuatro cinco seis siete ocho nueve diez veinte treinta cuarenta
-        cincuenta sesenta setenta ochenta noventa cien mil punto guion arroba barra más""",
+        cincuenta sesenta setenta ochenta noventa cien mil punto guion arroba barra""",
     "fr": """zéro un deux trois quatre cinq six sept huit neuf dix vingt trente quarante cinquante
-        soixante cent mille point tiret arobase barre plus""",
+        soixante cent mille point tiret arobase barre""",
 }
 """What numbers, letters and addresses are said with, by language."""
 

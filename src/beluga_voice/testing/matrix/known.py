@@ -81,7 +81,7 @@ _ENDS = frozenset(
 KNOWN: tuple[Known, ...] = (
     Known(
         what="silent",
-        faults=frozenset({"hang", "hang_up", "flaky_brownout"}),
+        faults=frozenset({"hang_up", "flaky_brownout"}),
         stages=_SERVICES,
         why="a service that finds the turns, and stops to tell of them in the middle of one, is "
         "not always missed: nobody knows that an answer is owed",
