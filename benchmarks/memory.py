@@ -19,7 +19,6 @@ from pathlib import Path
 from time import perf_counter
 
 from beluga_voice.agents.functions import agent_of
-from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.events import SessionState
 from beluga_voice.providers.s2s.cascade import Cascade
 from beluga_voice.session.session import Session
@@ -131,7 +130,7 @@ def _session() -> Session:
         line=CountingLine(lead_ms=20),
         detector=LevelVad(),
         voice=AT_ONCE,
-        settings=EngineSettings(turns=NOW),
+        settings=NOW,
     )
 
 

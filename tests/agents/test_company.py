@@ -169,7 +169,7 @@ def test_an_agent_that_fails_fails_its_response():
         raise KeyError
 
     _, trace = call(Accompanied(fails))
-    (error,) = trace.of(ErrorOccurred)
+    error, *_ = trace.of(ErrorOccurred)
     assert error.message == "the agent failed: KeyError"
 
 
@@ -180,7 +180,7 @@ def test_an_agent_that_is_cancelled_from_inside_fails_its_response():
         raise asyncio.CancelledError
 
     _, trace = call(Accompanied(gives_up))
-    (error,) = trace.of(ErrorOccurred)
+    error, *_ = trace.of(ErrorOccurred)
     assert error.message == "the agent was cancelled from inside"
 
 

@@ -389,7 +389,7 @@ def test_a_tool_that_both_have_is_refused():
     agent = Agent(Model()())
     agent.tool_plain(order_status)
     call = talk(agent, "hello", tools=[order_status])
-    (error,) = call.trace.of(ErrorOccurred)
+    error, *_ = call.trace.of(ErrorOccurred)
     assert error.message == (
         "pydantic-ai: both the agent and the session have a tool 'order_status': rename one"
     )

@@ -129,7 +129,7 @@ def test_a_fault_that_is_mended_is_a_test_that_passes(tmp_path):
     path = tmp_path / "call.jsonl"
     hang = Hang(when=When(phase=Phase.AWAITED))
     assert judged(path, hang) != []
-    soon = EngineSettings(dead_air=DeadAirSettings(answer_ms=1000, rung_ms=1000))
+    soon = EngineSettings(dead_air=DeadAirSettings(answer_ms=1000, rung_ms=1000, swaps=False))
     assert problems(play(path, settings=soon)) == []
 
 

@@ -375,8 +375,9 @@ def _add_parts(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--s2s",
-        metavar="NAME[:MODEL]",
-        help="a speech-to-speech service, in place of speech-to-text, agent and text-to-speech; "
+        metavar="NAME[:MODEL][,NAME...]",
+        help="a speech-to-speech service, in place of speech-to-text, agent and text-to-speech, "
+        "or several that stand in for one another (`cascade` is the three parts); "
         "with --agent, your agent decides its words",
     )
     command.add_argument(

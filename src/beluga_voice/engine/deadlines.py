@@ -55,7 +55,8 @@ class DeadAirSettings:
     rung_ms: float = 3000
     """Between two rungs."""
     swaps: bool = True
-    """Whether a service that stays silent is given up for another, where there is one."""
+    """Whether a service that stays silent is given up for another, where there is one, and one that
+    has not even understood what was said for a new connection."""
     end_ms: float | None = 120_000
     """The session ends when nobody has answered for so long; `None` lets the person wait."""
 

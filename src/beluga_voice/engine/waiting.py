@@ -65,7 +65,7 @@ class Waiting:
             return Rung.END
         if is_busy or not self._outlet.is_up:
             return Rung.SOUND
-        if is_deaf:
+        if is_deaf and self.settings.swaps:
             return Rung.SOUND if Rung.SWAP in self._climbed else Rung.SWAP
         if self._can_nudge and Rung.NUDGE not in self._climbed and not self._climbed:
             return Rung.NUDGE
