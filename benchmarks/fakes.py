@@ -44,7 +44,7 @@ ANSWER = tuple(f"{word} " for word in _SENTENCE.split())
 VOICED = b"\x00\x40" * to_samples(FRAME_MILLISECONDS, INPUT_RATE)
 """A frame of the person's voice, for `LevelVad`."""
 QUIET = bytes(len(VOICED))
-_SOUND = bytes(2 * to_samples(FRAME_MILLISECONDS, OUTPUT_RATE))
+_SOUND = b"\x01\x00" * to_samples(FRAME_MILLISECONDS, OUTPUT_RATE)  # digital silence is no sound
 
 
 @dataclass(slots=True)
