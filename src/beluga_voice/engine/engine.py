@@ -9,7 +9,7 @@ There is no clock, no task and no network here: the time is an argument, in seco
 """
 
 from dataclasses import dataclass, field
-from typing import assert_never, get_args
+from typing import assert_never
 
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
 from beluga_voice.engine.effects import Forget, RunTool, StopTool, Summarise
@@ -67,7 +67,6 @@ from beluga_voice.events import (
     ResponseStarted,
     ResponseText,
     ResumptionChanged,
-    S2sEvent,
     Say,
     ServiceFailed,
     SessionId,
@@ -104,8 +103,11 @@ WORDS_SECONDS = 20.0
 """How long after an utterance its words are waited for; later, none will come."""
 LONGEST_FAREWELL_SECONDS = 60.0
 """How long they are waited for in any case."""
-_SIGNS = frozenset(get_args(S2sEvent.__value__))
-"""Whatever a service tells shows that it is there."""
+_HEARS = frozenset(
+    {SpeechStarted, SpeechStopped, InputTranscript, InputCommitted, Interrupted, NoResponse}
+)
+_ANSWERS = frozenset({ResponseStarted, ToolCalled, DelegationRequested, WorkStarted})
+"""What a service tells that shows that it hears the person, or has heard them."""
 _FINAL = (ErrorCategory.AUTH, ErrorCategory.INVALID_REQUEST)
 """A fatal error of this kind would come again on every connection."""
 
@@ -219,7 +221,7 @@ class Engine:
     @property
     def is_watching(self) -> bool:
         """Whether speech has to be kept, because a service may not have heard it."""
-        return self._exchange.is_watching
+        return self._exchange.deafness.is_watching
 
     @property
     def history(self) -> tuple[HistoryItem, ...]:
@@ -249,8 +251,8 @@ class Engine:
         if self._supervision.is_over:
             return
         exchange = self._exchange
-        if type(event) in _SIGNS:
-            exchange.sign_of_life()
+        if type(event) in _HEARS or type(event) in _ANSWERS:
+            exchange.deafness.sign(is_answer=type(event) in _ANSWERS)
         match event:
             case ResponseText():
                 self._response_text(event, now)
@@ -371,7 +373,7 @@ class Engine:
                     if self._exchange.climb(now):
                         self._supervision.end("failed", "nobody gave an answer", now)
                 case Due.SIGN_OF_LIFE:
-                    self._exchange.is_deaf(now)
+                    self._exchange.was_not_heard(now)
                 case Due.LATE_WORDS:
                     self._words_by = 0.0
                 case Due.GAP:
@@ -428,7 +430,6 @@ class Engine:
 
         It should not if the response was cut, or never began: it is dropped then.
         """
-        self._exchange.sign_of_life()
         if not self._responses.generated(response_id, samples):
             return False
         self._supervision.useful()
@@ -487,7 +488,7 @@ class Engine:
         if event.is_final:
             self._exchange.words_known(event.utterance_id, event.text, now)
         else:
-            self._exchange.words_heard(event.text, now)
+            self._exchange.words_heard(event.utterance_id, event.text, now)
 
     def _tool_called(self, event: ToolCalled, now: float) -> None:
         call_id, name, arguments = event.call_id, event.name, event.arguments

@@ -12,7 +12,8 @@ about what was heard.
 from collections.abc import Callable
 
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
-from beluga_voice.engine.effects import Forget, Forward, Replay, Tone
+from beluga_voice.engine.deafness import Deafness
+from beluga_voice.engine.effects import Forget, Forward, Replay
 from beluga_voice.engine.endpointing import Endpointing
 from beluga_voice.engine.history import History
 from beluga_voice.engine.interruptions import (
@@ -58,10 +59,6 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, TurnOwner
 
-NOTICED_SECONDS = 0.6
-"""A voice of this length is noticed by a service that finds the turns itself."""
-SIGN_SECONDS = 3.0
-"""By so long after such a voice it has told something, or it hears nothing."""
 KEYS = frozenset("0123456789*#ABCD")
 """The keys of a telephone."""
 
@@ -119,7 +116,8 @@ class Exchange:
         self._is_understood = False
         self._has_words = False
         """Whether the final words of the utterance are there."""
-        self._owes_answer = False
+        self._is_owed = False
+        """Whether the service had begun an answer that was never heard."""
         self._held: Held | None = None
         self._weighs_words = False
         """Whether the words of a voice over the agent, which speaks on, are awaited."""
@@ -127,12 +125,7 @@ class Exchange:
         """When an answer is to be asked for, if the person does not go on."""
         self._is_preparing = False
         self._transcribes_first = capabilities.transcribes_first
-        self._watched: float | None = None
-        """Since when a voice is heard of which the service has not taken notice."""
-        self._is_watched_voice = False
-        """Whether that voice goes on."""
-        self._is_deaf = False
-        """Whether the person has said something of which the service took no notice."""
+        self.deafness = Deafness(outlet, dead_air, has_speech_events=not has_ears)
         self._has_interims = capabilities.has_interim_transcripts
         self._is_noise = False
         """Whether the voice that is heard has been found to have no words in it."""
@@ -142,6 +135,10 @@ class Exchange:
         """Whether the person makes a sound when the turn was taken for over, before an answer."""
         self._text = ""
         """What was understood of the present utterance so far."""
+        self._unsure: tuple[UtteranceId, str] | None = None
+        """The words that are not final yet, of the utterance that was heard last."""
+        self._is_forgotten = False
+        """Whether its sound is not kept any more, as it is being answered."""
         self._voice_ended = 0.0
         self._keys = ""
         self._written = 0
@@ -182,23 +179,22 @@ class Exchange:
     def heard_voice(self, began: float, now: float) -> None:
         """Our ears noticed a voice, which began at `began`."""
         if self._owner is not TurnOwner.FRAMEWORK:
-            self._watched, self._is_watched_voice = began, True
-            self._deadlines.clear(Due.SIGN_OF_LIFE)
+            self.deafness.voice(began, owes_answer=self.floor is Floor.WAITING)
         if self._has_ears and not self._push_to_talk:
             self._voice(began, now)
 
-    def sign_of_life(self) -> None:
-        """The service told something: it is neither deaf nor dead."""
-        if self._watched is not None and not self._is_watched_voice:
-            self._watched = None
-            self._deadlines.clear(Due.SIGN_OF_LIFE)
-        self._is_deaf = False
+    def heard_hush(self, ended: float, now: float) -> None:
+        """Our ears noticed that the voice ended at `ended`."""
+        if self._owner is not TurnOwner.FRAMEWORK:
+            self.deafness.hush(ended)
+        if self._has_ears and not self._push_to_talk:
+            self._hush(ended, now)
 
-    def is_deaf(self, now: float) -> None:
+    def was_not_heard(self, now: float) -> None:
         """The person has spoken, and the service has told nothing at all since they were done."""
-        self._watched = None
         if not self._outlet.is_up or self._tools.is_busy:
             return
+        self.deafness.missed(is_owed=self.floor is Floor.WAITING)
         if self.floor in (Floor.USER, Floor.PAUSED):
             self._is_understood = True  # by nobody, but it was something
             self._hush(now, now)
@@ -206,25 +202,7 @@ class Exchange:
         if self.floor is Floor.QUIET:
             self._ask(now)
         if self.floor is Floor.WAITING:
-            self._is_deaf = True
-            self.waiting.hasten(now)
-
-    @property
-    def is_watching(self) -> bool:
-        """Whether the person has said what the service may not have noticed."""
-        return self._watched is not None or self._is_deaf
-
-    def heard_hush(self, ended: float, now: float) -> None:
-        """Our ears noticed that the voice ended at `ended`."""
-        began, self._is_watched_voice = self._watched, False
-        if began is not None and ended - began >= NOTICED_SECONDS:
-            # One that tells of speech does so at once; another may think first.
-            patience = self._dead_air.answer_ms / 1000 if self._has_ears else SIGN_SECONDS
-            self._deadlines.set(Due.SIGN_OF_LIFE, ended + patience)
-        else:
-            self._watched = None
-        if self._has_ears and not self._push_to_talk:
-            self._hush(ended, now)
+            self.waiting.give_up_deaf(now, is_quiet=self.deafness.is_doubtful)
 
     def service_heard_voice(self, now: float) -> None:
         """The service noticed a voice."""
@@ -267,10 +245,11 @@ class Exchange:
         if self._is_voice:
             return
         self._is_voice = True
-        self._owes_answer = False
+        self._is_owed = False
         self._is_understood = self._has_words = False
         self._voice_began = began
         self._text = ""
+        self._is_forgotten = False
         self._end.begin()
         self._is_noise = False
         self._prepare(is_wanted=False)
@@ -418,8 +397,9 @@ class Exchange:
         self._await_answer(now)
         self._say_what_waited(now)
 
-    def words_heard(self, text: str, now: float) -> None:
+    def words_heard(self, utterance_id: UtteranceId, text: str, now: float) -> None:
         """The service understands something of what the person says."""
+        self._unsure = utterance_id, text
         self._is_understood = True
         self._has_words = False
         self._text = text
@@ -439,6 +419,7 @@ class Exchange:
 
     def words_known(self, utterance_id: UtteranceId, text: str, now: float) -> None:
         """The final words of the utterance are there."""
+        self._unsure = None
         self._is_understood = self._has_words = True
         self._awaits_words = False
         self._says_more(text)
@@ -640,7 +621,7 @@ class Exchange:
             self._answer_at = None
             self._deadlines.clear(Due.END_OF_TURN)
         self._outlet.unask()
-        self._awaits_words = False
+        self._awaits_words = self._is_owed = False
         self._take(Turn.GONE)
         self.waiting.end()
         if was_overlap:
@@ -693,7 +674,15 @@ class Exchange:
             self.say(event, now)
 
     def lose_link(self) -> None:
-        """The link is gone: words of the application that nobody heard are for the next."""
+        """The link is gone: words of the application that nobody heard are for the next.
+
+        So is what the person said, as sound; or, if that is not kept, as far as it was understood.
+        """
+        if self._unsure is not None and self._is_forgotten:
+            utterance_id, text = self._unsure
+            self._history.transcribe(utterance_id, text)
+            self._outlet.emit(Transcription(utterance_id=utterance_id, text=text, is_final=True))
+        self._unsure = None
         for say in self._responses.unheard_sayings():
             self.sayings.wait(say)
         self.sayings.lost()
@@ -758,13 +747,15 @@ class Exchange:
         if self._held is not None:
             self._cut(now)
         self._responses.start(event, say)
+        self._is_owed = event.origin is not ResponseOrigin.SAID
         if self._owner is not TurnOwner.FRAMEWORK:
             self._outlet.do(Forget())  # what was said so far is being answered
+            self._is_forgotten = True
 
     def first_sound(self, response: Response, now: float) -> None:
         """The first sound of a response goes to the person."""
         if response.origin is not ResponseOrigin.SAID:
-            self._awaits_words = False
+            self._awaits_words = self._is_owed = False
         self.waiting.end()
         if self.floor is Floor.WAITING and response.origin is ResponseOrigin.TURN:
             self._end.went_well()
@@ -813,9 +804,8 @@ class Exchange:
             return False
         if self.floor is not Floor.WAITING or not self._responses.is_idle:
             return False
-        self._owes_answer = True
         if response.has_failed:
-            self._outlet.do(Tone())
+            self.waiting.tone(now)
         self.waiting.hasten(now)
         return True
 
@@ -828,11 +818,11 @@ class Exchange:
             self._outlet.fail(ErrorCode.TIMEOUT, message)
             self._responses.abandon(now)  # and what waits behind it is heard
             self.await_end(now)
-        self._outlet.do(Tone())
+        self.waiting.tone(now)
 
     def no_response(self, now: float) -> None:
         """The turn that ended gets no response."""
-        self._is_understood = False
+        self._is_understood = self._is_owed = False
         if self._answer_at is not None:
             return
         if self.floor is Floor.WAITING and self._responses.is_idle and not self._tools.is_busy:
@@ -887,8 +877,10 @@ class Exchange:
             self._begin_turn()
         if self.floor is Floor.QUIET:
             self.waiting.end()
-            if self._tools.is_busy or self._awaits_words:
+            if self._tools.is_busy or self._awaits_words or self.deafness.is_deaf:
                 self._ask(now)  # the person waits for what the tool gives, or for the service
+                if self.deafness.is_deaf:
+                    self.waiting.hasten(now)
             elif self._outlet.is_up:
                 self._say_what_waited(now)
 
@@ -923,10 +915,13 @@ class Exchange:
         if self.floor is not Floor.WAITING:
             return False
         is_busy = self._tools.is_busy
-        may_be_silent = self._owner is TurnOwner.DUPLEX and not is_busy and not self._is_deaf
-        is_deaf = self._is_deaf or (self._awaits_words and self._owner is TurnOwner.FRAMEWORK)
-        rung = self.waiting.next(now, is_busy=is_busy, is_deaf=is_deaf)
-        if rung is not Rung.NUDGE and may_be_silent and self._responses.is_idle:
+        is_deaf = self.deafness.is_deaf
+        is_owed = is_busy or is_deaf or self._is_owed
+        has_not_heard = self._awaits_words and self._owner is TurnOwner.FRAMEWORK
+        rung = self.waiting.next(now, is_busy=is_busy, is_deaf=is_deaf or has_not_heard)
+        # A model that hears all the time may choose to say nothing: it is asked once.
+        is_choice = self._owner is TurnOwner.DUPLEX and rung is not Rung.NUDGE
+        if (is_choice or self.deafness.is_doubtful) and not is_owed and self._responses.is_idle:
             self._take(Turn.GONE)
             self.waiting.end()
             return False
@@ -940,7 +935,7 @@ class Exchange:
 
         `was_asked` says that it was given words to answer already.
         """
-        self._is_deaf = False
+        self.deafness.forgive()
         if self._owner is not TurnOwner.FRAMEWORK:
             self._outlet.do(Forward(is_on=True))
             self._outlet.do(Replay())
@@ -964,10 +959,9 @@ class Exchange:
         elif self._can_nudge and self._is_answer_owed() and not was_asked:
             self._outlet.send(CreateResponse())
             self._ask(now)
-        self._owes_answer = False
         self._say_what_waited(now)
 
     def _is_answer_owed(self) -> bool:
         """Whether the person said something and waits, or waited in vain."""
-        waits = self.floor is Floor.WAITING or self._owes_answer
+        waits = self.floor is Floor.WAITING or self._is_owed
         return waits and self._history.is_unanswered

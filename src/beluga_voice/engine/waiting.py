@@ -6,6 +6,9 @@ another, where there is one, or for a new connection if it has not even understo
 then the person hears a tone, or words that were made ready, again and again until somebody speaks;
 and in the end, if nobody does, the session says so and ends. Each rung is an event. While a tool or
 other work runs, nobody is asked again, given up or ended.
+
+Whatever happens meanwhile, a tool's answer or another failure, may begin the ladder anew, but does
+not make the silence longer: after `answer_ms` and `rung_ms` of it there is a sound with any rung.
 """
 
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
@@ -13,6 +16,8 @@ from beluga_voice.engine.effects import Swap, Tone
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.errors import ErrorCode
 from beluga_voice.events import CreateResponse, DeadAir, Rung
+
+ROUNDING_SECONDS = 1e-6
 
 
 class Waiting:
@@ -33,21 +38,25 @@ class Waiting:
         self._can_swap = can_swap and settings.swaps
         self._provider = provider
         self._since: float | None = None
+        self._silent_since = 0.0
+        """When the person, who waits, heard something last."""
         self._climbed: set[Rung] = set()
 
     def begin(self, now: float) -> None:
         """From here on the person waits, if they did not already."""
-        if self._since is None:
-            self._since = now
+        self._start(now)
         self._climbed.clear()
-        self._outlet.deadlines.set(Due.ANSWER, now + self.settings.answer_ms / 1000)
+        self._look_again(now + self.settings.answer_ms / 1000, now)
 
     def hasten(self, now: float) -> None:
         """What should have been the answer came to nothing: the next rung is due sooner."""
-        if self._since is None:
-            self._since = now
-        due = now + self.settings.rung_ms / 1000
-        self._outlet.deadlines.set(Due.ANSWER, due)
+        self._start(now)
+        self._look_again(now + self.settings.rung_ms / 1000, now)
+
+    def tone(self, now: float) -> None:
+        """Let the person hear that they are not forgotten."""
+        self._silent_since = now
+        self._outlet.do(Tone())
 
     def end(self) -> None:
         """Something is heard, or nothing is owed."""
@@ -73,7 +82,18 @@ class Waiting:
             return Rung.SWAP
         return Rung.SOUND
 
-    def climb(self, rung: Rung, now: float, *, is_busy: bool) -> None:
+    def give_up_deaf(self, now: float, *, is_quiet: bool) -> None:
+        """The service has not heard what was said, and was waited for long enough.
+
+        `is_quiet` spares the person the tone: they may have said nothing.
+        """
+        rung = self.next(now, is_busy=False, is_deaf=True)
+        if rung is Rung.SWAP:
+            self.climb(rung, now, is_busy=False, is_quiet=is_quiet)
+        else:
+            self.hasten(now)
+
+    def climb(self, rung: Rung, now: float, *, is_busy: bool, is_quiet: bool = False) -> None:
         """Do what that rung is for."""
         is_new = rung not in self._climbed
         self._climbed.add(rung)
@@ -84,9 +104,21 @@ class Waiting:
             self._outlet.fail(ErrorCode.TIMEOUT, f"{self._provider} gave no answer in time")
         if rung is Rung.SWAP:
             self._outlet.do(Swap(reason=f"{self._provider} gave no answer in time"))
-        if rung in (Rung.SWAP, Rung.SOUND):
-            self._outlet.do(Tone())
-        self._outlet.deadlines.set(Due.ANSWER, now + self.settings.rung_ms / 1000)
+        is_silent_long = now >= self._silent_until - ROUNDING_SECONDS
+        if (rung in (Rung.SWAP, Rung.SOUND) and not is_quiet) or is_silent_long:
+            self.tone(now)
+        self._look_again(now + self.settings.rung_ms / 1000, now)
+
+    def _start(self, now: float) -> None:
+        if self._since is None:
+            self._since = self._silent_since = now
+
+    @property
+    def _silent_until(self) -> float:
+        return self._silent_since + (self.settings.answer_ms + self.settings.rung_ms) / 1000
+
+    def _look_again(self, due: float, now: float) -> None:
+        self._outlet.deadlines.set(Due.ANSWER, min(due, max(self._silent_until, now)))
 
     def _waited_ms(self, now: float) -> float:
         return 0.0 if self._since is None else round((now - self._since) * 1000, 3)

@@ -14,7 +14,17 @@ class Spoiled:
     faults: frozenset[str]
     kinds: frozenset[str]
     """Kinds of providers, or `agent`."""
+    phases: frozenset[str] = frozenset(Phase)
     why: str
+
+    def covers(self, fault: str, phase: str, kind: str) -> bool:
+        """Whether it is about such a call."""
+        return fault in self.faults and phase in self.phases and kind in self.kinds
+
+    @property
+    def told(self) -> str:
+        """The faults, in short."""
+        return ", ".join(f"`{name}`" for name in sorted(self.faults)) + _at(self.phases)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +46,11 @@ class Known:
     @property
     def told(self) -> str:
         """The calls, in short."""
-        phases = "" if self.phases == frozenset(Phase) else f" at {_listed(self.phases)}"
-        return f"{_listed(self.faults)}{phases} on {_listed(self.stages)}"
+        return f"{_listed(self.faults)}{_at(self.phases)} on {_listed(self.stages)}"
+
+
+def _at(phases: frozenset[str]) -> str:
+    return "" if phases == frozenset(Phase) else f" at {_listed(phases)}"
 
 
 def _listed(names: frozenset[str]) -> str:
@@ -60,6 +73,13 @@ SPOILED: tuple[Spoiled, ...] = (
         why="the service gets less sound than was sent, understands what it got, and says so",
     ),
     Spoiled(
+        what="lost",
+        faults=frozenset({"hang_up"}),
+        kinds=frozenset({Kind.S2S}),
+        phases=frozenset({Phase.HEARING, Phase.AWAITED, Phase.ANSWERED}),
+        why="the service gets the beginning of what was said, and answers that",
+    ),
+    Spoiled(
         what="repeated",
         faults=frozenset({"duplicate"}),
         kinds=frozenset({Kind.TTS, Kind.S2S}),
@@ -74,38 +94,8 @@ SPOILED: tuple[Spoiled, ...] = (
 )
 
 _SERVICES = frozenset(SERVICES)
-_ENDS = frozenset(
-    {"close_1000", "close_1011", "close_1013", "close_4000", "fatal_complaint", "reset"}
-)
 
 KNOWN: tuple[Known, ...] = (
-    Known(
-        what="silent",
-        faults=frozenset({"hang_up", "flaky_brownout"}),
-        stages=_SERVICES,
-        why="a service that finds the turns, and stops to tell of them in the middle of one, is "
-        "not always missed: nobody knows that an answer is owed",
-    ),
-    Known(
-        what="lost",
-        faults=frozenset({"hang_up"}),
-        stages=_SERVICES,
-        why="what was said into a link that swallows it is not always said to another one",
-    ),
-    Known(
-        what="silent",
-        faults=_ENDS | {"empty_answer", "zero_audio", "blackout"},
-        stages=frozenset({"openai_live"}),
-        why="an answer that fails before its first sound is not made anew by a service that "
-        "cannot be asked for one",
-    ),
-    Known(
-        what="lost",
-        faults=_ENDS | {"sudden_expiry"},
-        phases=frozenset({Phase.AWAITED}),
-        stages=frozenset({"grok"}),
-        why="words that are not final when the link ends do not always come into the history",
-    ),
     Known(
         what="silent",
         faults=frozenset({"deaf", "loss_up", "truncate_up"}),

@@ -81,8 +81,8 @@ def capabilities(sound: AudioFormat, *, has_tools: bool) -> Capabilities:
         can_cancel=False,
         can_truncate=False,
         can_suppress_response=False,
-        # It can be urged to speak; but its silence is its own, and not to be broken by a rule.
-        can_request_response=False,
+        # By an appended comment that asks it to speak.
+        can_request_response=True,
         can_seed_history=True,
         mutable=frozenset({"instructions", "tools"} if has_tools else {"instructions"}),
         say=Faithfulness.BEST_EFFORT,
