@@ -186,6 +186,8 @@ class Capabilities:
     """The final transcript is there before an answer is made: waiting for it costs nothing."""
     can_prepare: bool = False
     """It can make a response ready before the turn is over (`PrepareResponse`)."""
+    takes_late_results: bool = False
+    """It takes the result of a tool call that it has withdrawn."""
     can_condense_history: bool = False
     """Its history can be made shorter in mid-call (`CondenseHistory`)."""
     can_add_history: bool = False
@@ -504,3 +506,7 @@ class Tool:
     spec: ToolSpec
     function: ToolFunction | None = field(default=None, compare=False)
     timeout_seconds: float = 30.0
+    runs_to_end: bool = False
+    """Whether a call that began is run to its end although its answer is not wanted any more: what
+    books or pays must not be left half done. Its result comes into the history then. Other calls
+    are cancelled, and all are when the session ends or its service is lost."""

@@ -64,7 +64,7 @@ def when(at, kind):
 
 
 def test_a_tool_of_an_interrupted_response_is_withdrawn_at_once():
-    """In the same call, before the end of its response; a late result changes nothing."""
+    """In the same call, before the end of its response; a late result is noted, and told nobody."""
 
     async def scene():
         async with stand(books) as at:
@@ -73,10 +73,12 @@ def test_a_tool_of_an_interrupted_response_is_withdrawn_at_once():
             (called,) = at.of(ToolCalled)
             at.send(Interrupt(response_id=called.response_id, heard_samples=0, heard_text=""))
             assert [type(one) for one in at.events[-2:]] == [ToolCallWithdrawn, ResponseDone]
-            before = at.link.history
+            before, told = at.link.history, len(at.events)
             at.send(AnswerTool(call_id=called.call_id, output="late"))
             await asyncio.sleep(1)
-            assert at.link.history == before
+            late = ToolResult(call_id=called.call_id, output="late")
+            assert at.link.history == [*before[:-1], late]
+            assert len(at.events) == told
             return at, called.call_id, before
 
     at, call_id, history = run(scene)
@@ -350,7 +352,7 @@ def test_what_was_said_before_a_tool_is_spoken_at_once(text):
     assert " ".join(before) != text
     assert " ".join(during) == text
     assert texts == [*during, "It is done."]
-    assert words == f"{text}It is done."
+    assert words == f"{text} It is done."
 
 
 # ── through a session ───────────────────────────────────────────────────────────────────────

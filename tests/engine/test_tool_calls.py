@@ -31,15 +31,18 @@ def test_a_call_of_an_id_that_runs_is_refused():
     assert tools.ask(ONE, "other", 2)
 
 
-def test_a_withdrawn_call_takes_no_result():
-    """A result that comes after the withdrawal is nobody's."""
+def test_the_result_of_a_withdrawn_call_is_late():
+    """A result that comes after the withdrawal was not waited for."""
     tools = Tools()
     tools.ask(ONE, "look", 0)
     withdrawn = tools.withdraw(ONE)
     assert withdrawn is not None
     assert withdrawn.machine.state is Call.WITHDRAWN
-    assert tools.finish(ONE) is None
     assert tools.withdraw(ONE) is None
+    late = tools.finish(ONE)
+    assert late is not None
+    assert late.is_late
+    assert tools.finish(ONE) is None
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ask", "finish", "withdraw"]), st.integers(1, 4))))
@@ -47,13 +50,23 @@ def test_every_call_ends_exactly_once(operations):
     """Whatever comes in whatever order, a call that was asked for ends once and others not."""
     tools = Tools()
     running = {}
+    withdrawn = set()
     for operation, number in operations:
         call_id = ToolCallId(str(number))
         if operation == "ask":
             assert tools.ask(call_id, f"tool {number}", 0) == (call_id not in running)
             running.setdefault(call_id, None)
         else:
-            ended = tools.finish(call_id) if operation == "finish" else tools.withdraw(call_id)
-            assert (ended is not None) == (call_id in running)
+            is_running = call_id in running
+            if operation == "finish":
+                ended = tools.finish(call_id)
+                assert (ended is not None) == (is_running or call_id in withdrawn)
+                assert ended is None or ended.is_late is not is_running
+                if not is_running:
+                    withdrawn.discard(call_id)
+            else:
+                assert (tools.withdraw(call_id) is not None) == is_running
+                if is_running:
+                    withdrawn.add(call_id)
             running.pop(call_id, None)
         assert tools.running == tuple(running)

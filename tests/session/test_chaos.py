@@ -1,9 +1,10 @@
-"""Random calls: whatever the person does and whichever service is lost, the promises hold."""
+"""Any call: whatever the person does and whichever service is lost, every word is kept right."""
 
 import asyncio
-import random
+from dataclasses import dataclass, field
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from beluga_voice.engine.interruptions import InterruptionPolicy
 from beluga_voice.engine.turns import TurnSettings
@@ -14,7 +15,6 @@ from session.stage import play, stage
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel")
 
-
 POLICIES = (
     InterruptionPolicy(),
     InterruptionPolicy(resumes=False),
@@ -22,6 +22,52 @@ POLICIES = (
     InterruptionPolicy(min_words=1),
     InterruptionPolicy(guard_ms=300),
 )
+
+WAITS = st.sampled_from((0.05, 0.3, 0.7, 1.5, 3.0))
+PERSON = st.one_of(
+    st.tuples(st.just("says"), st.lists(st.sampled_from(WORDS), min_size=2, max_size=5)),
+    st.tuples(st.just("makes a noise"), st.sampled_from((40, 100, 240, 400, 900))),
+    st.tuples(st.sampled_from(("presses stop", "types", "murmurs")), st.none()),
+)
+LOSSES = st.tuples(st.just("loses"), st.sampled_from(("stt", "tts")))
+
+
+@dataclass(frozen=True)
+class Services:
+    """How long they take, and what they tell."""
+
+    final_ms: int
+    has_interims: bool
+    first_sound_ms: int
+    has_word_times: bool
+    lead_ms: int
+    prepares: bool
+    policy: InterruptionPolicy
+
+
+SERVICES = st.builds(
+    Services,
+    final_ms=st.sampled_from((0, 20, 200)),
+    has_interims=st.booleans(),
+    first_sound_ms=st.sampled_from((0, 30, 300)),
+    has_word_times=st.booleans(),
+    lead_ms=st.sampled_from((20, 100)),
+    prepares=st.booleans(),
+    policy=st.sampled_from(POLICIES),
+)
+
+
+@dataclass
+class Outcome:
+    """What both sides know in the end."""
+
+    said: list[tuple[list[str], float, float]] = field(default_factory=list)
+    """What the person said, from when to when, in milliseconds."""
+    understood: list[str] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
+    remembered: list[str] = field(default_factory=list)
+    sounds: list[tuple[float, float]] = field(default_factory=list)
+    state: SessionState = SessionState.CONNECTING
 
 
 async def talkative(text: str):
@@ -31,79 +77,81 @@ async def talkative(text: str):
     yield "and that is all there is to say about it."
 
 
-def call(seed: int, *, lead_ms: int, loses_services: bool):
-    """A minute of random doings; gives what both sides know in the end."""
-    chance = random.Random(seed)
+def call(services: Services, deeds: list) -> Outcome:
+    """Play it, and let it come to rest."""
 
     async def scene():
-        said: list[str] = []
-        stt = ScriptedStt(delay_ms=chance.choice((0, 20, 200)), interim=chance.random() < 0.5)
-        tts = ScriptedTts(
-            delay_ms=chance.choice((0, 30, 300)), has_word_times=chance.random() < 0.7
-        )
-        caller = ScriptedCaller(lead_ms=lead_ms)
-        turns = TurnSettings(prepares=chance.random() < 0.5)
-        policy = chance.choice(POLICIES)
+        outcome = Outcome()
+        stt = ScriptedStt(delay_ms=services.final_ms, interim=services.has_interims)
+        tts = ScriptedTts(delay_ms=services.first_sound_ms, has_word_times=services.has_word_times)
         async with stage(
-            talkative, stt=stt, tts=tts, caller=caller, turns=turns, interruptions=policy
+            talkative,
+            stt=stt,
+            tts=tts,
+            caller=ScriptedCaller(lead_ms=services.lead_ms),
+            turns=TurnSettings(prepares=services.prepares),
+            interruptions=services.policy,
         ) as on:
-            for _ in range(25):
-                match chance.randrange(9 if loses_services else 7):
-                    case 0 | 1 | 2:
-                        words = [
-                            f"{chance.choice(WORDS)}{len(said) + n}"
-                            for n in range(chance.randint(2, 5))
-                        ]
-                        said += words
-                        await on.caller.say(" ".join(words))
-                    case 3:
-                        await on.caller.noise(chance.choice((40, 100, 240, 400, 900)))
-                    case 4:
-                        on.caller.press_stop()
-                    case 5:
-                        on.caller.type("typed")
-                    case 6:
-                        await on.caller.say("mm-hm")
-                    case 7:
-                        stt.links[-1].lose()
-                    case _:
-                        tts.links[-1].lose()
-                await asyncio.sleep(chance.choice((0.05, 0.3, 0.7, 1.5, 3.0)))
+            for (deed, what), wait in deeds:
+                await _do(on, deed, what, outcome)
+                await asyncio.sleep(wait)
             await asyncio.sleep(15)
             users = " ".join(on.user_words()).split()
-            return (
-                said,
-                [word for word in users if word not in ("typed", "mm-hm")],
-                on.caller.heard.split(),
-                " ".join(on.agent_words()).split(),
-                on.session.state,
-                tts.capabilities.has_word_times,
-            )
+            outcome.understood = [word for word in users if word not in ("typed", "mm-hm")]
+            outcome.heard = on.caller.heard.split()
+            outcome.remembered = " ".join(on.agent_words()).split()
+            outcome.sounds = on.caller.sounds_ms
+            outcome.state = on.session.state
+        return outcome
 
     return play(scene)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_random_call_keeps_every_word_right(seed):
+async def _do(on, deed, what, outcome):
+    match deed:
+        case "says":
+            count = sum(len(words) for words, _, _ in outcome.said)
+            words = [f"{word}{count + at}" for at, word in enumerate(what)]
+            begin = on.caller.now_ms
+            await on.caller.say(" ".join(words))
+            outcome.said.append((words, begin, on.caller.now_ms))
+        case "makes a noise":
+            await on.caller.noise(what)
+        case "presses stop":
+            on.caller.press_stop()
+        case "types":
+            on.caller.type("typed")
+        case "murmurs":
+            await on.caller.say("mm-hm")
+        case _:
+            (on.stt if what == "stt" else on.tts).links[-1].lose()
+
+
+def _is_over_the_agent(begin: float, end: float, outcome: Outcome) -> bool:
+    return any(begin < until and since < end for since, until in outcome.sounds)
+
+
+def keeps_every_word(outcome: Outcome, services: Services) -> None:
+    """No word is lost, doubled or out of order, but what was said over the agent and dropped."""
+    assert outcome.state is SessionState.IDLE
+    said = [word for words, _, _ in outcome.said for word in words]
+    assert outcome.understood == [word for word in said if word in outcome.understood]
+    for words, begin, end in outcome.said:
+        missing = [word for word in words if word not in outcome.understood]
+        assert not missing or _is_over_the_agent(begin, end, outcome)
+    if services.has_word_times:
+        assert outcome.remembered == outcome.heard
+
+
+@settings(max_examples=50)
+@given(SERVICES, st.lists(st.tuples(PERSON, WAITS), max_size=20))
+def test_any_call_keeps_every_word_right(services, deeds):
     """No word of the person is lost or doubled, and the history holds the words heard, no more."""
-    said, understood, heard, remembered, state, has_word_times = call(
-        seed, lead_ms=(20, 100)[seed % 2], loses_services=False
-    )
-    assert state is SessionState.IDLE
-    # Speech over the agent that was too short to count is the only thing that may be missing.
-    assert understood == [word for word in said if word in understood]
-    assert len(said) - len(understood) <= len(said) // 4
-    if has_word_times:
-        assert remembered == heard
+    keeps_every_word(call(services, deeds), services)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_a_random_call_outlives_its_services(seed):
-    """With services lost at random, the call goes on, and no word is heard or kept twice."""
-    said, understood, heard, remembered, state, has_word_times = call(
-        seed, lead_ms=20, loses_services=True
-    )
-    assert state is SessionState.IDLE
-    assert understood == [word for word in said if word in understood]
-    if has_word_times:
-        assert remembered == heard
+@settings(max_examples=50)
+@given(SERVICES, st.lists(st.tuples(st.one_of(PERSON, LOSSES), WAITS), max_size=20))
+def test_any_call_outlives_its_services(services, deeds):
+    """With services lost at any moment, the call goes on, and no word is heard or kept twice."""
+    keeps_every_word(call(services, deeds), services)

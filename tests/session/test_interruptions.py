@@ -15,8 +15,10 @@ from beluga_voice.events import (
     AgentResponseEnded,
     AgentResponseResumed,
     BargedIn,
+    DeadAir,
     Occasion,
     ResponseOutcome,
+    Rung,
     SessionState,
     UserSpeechEnded,
 )
@@ -157,11 +159,13 @@ def test_noise_and_then_words_are_an_interruption():
 def test_words_that_never_come_make_it_an_interruption():
     """A service that does not answer does not leave the agent paused for ever."""
     once = ScriptedStt(delay_ms=50, finals=lambda number, words: [(50, words)][: number == 1])
-    on, *_, state = over_the_agent(500, stt=once, rest=20)
+    on, *_ = over_the_agent(500, stt=once, rest=20)
     # 300 ms after the noise the words are asked for, and 1500 ms later nobody waits for them.
     assert on.trace.at_ms(AgentResponseEnded) == 2480 + 300 + 1500
     assert on.trace.of(AgentResponseEnded)[0].outcome is ResponseOutcome.CUT
-    assert state is SessionState.IDLE
+    # What was said is awaited like the words of any turn.
+    assert on.trace.at_ms(DeadAir) == 2480 + 300 + 1500 + 6000
+    assert on.trace.of(DeadAir)[0].rung is Rung.SWAP
 
 
 def test_a_policy_may_cut_at_once():

@@ -525,15 +525,12 @@ def test_a_tool_that_is_slow_to_stop_does_not_delay_the_next_connection():
     assert state is SessionState.IDLE
 
 
-def test_what_a_withdrawn_tool_still_gives_is_dropped():
-    """A tool that makes its stop a result is not answered for; the call after it is."""
+def test_what_a_withdrawn_tool_gives_is_remembered():
+    """A tool runs to its end; what it gives is told to nobody, and stands in the history."""
 
     async def search(what: str) -> str:
-        """Ends with a result, whatever happens."""
-        try:
-            await asyncio.sleep(1)
-        except asyncio.CancelledError:
-            await asyncio.sleep(0.5)
+        """Takes a second."""
+        await asyncio.sleep(1)
         return f"{what} found"
 
     async def script(service):
@@ -547,17 +544,47 @@ def test_what_a_withdrawn_tool_still_gives_is_dropped():
     provider = ScriptedProvider(script, capabilities=SERVER_TURNS)
 
     async def scene():
-        async with Session(provider, tools=[search]) as session:
+        async with Session(provider, tools=[tool(search, runs_to_end=True)]) as session:
             seen = trace(session)
             await asyncio.sleep(3)
             return times_ms(seen, FunctionAnswered), session.history
 
     answered, history = play(scene)
     provider.finish()
-    assert answered == [1200]
-    # No call stands in the history without a result.
+    assert answered == [1000, 1200]
     kinds = [type(one).__name__ for one in history]
     assert kinds == ["ToolUse", "ToolResult", "ToolUse", "ToolResult"]
+    assert history[1] == ToolResult(call_id=ToolCallId("c"), output="old found")
+
+
+def test_other_tools_are_cancelled():
+    """A call that was withdrawn is stopped at once, and has no result."""
+
+    async def look_up() -> str:
+        """Takes a second."""
+        await asyncio.sleep(1)
+        return "found"
+
+    async def script(service):
+        call_id = ToolCallId("c")
+        service.emit(ToolCalled(call_id=call_id, name="look_up", arguments="{}"))
+        await asyncio.sleep(0.2)
+        service.emit(ToolCallWithdrawn(call_ids=(call_id,)))
+
+    provider = ScriptedProvider(script, capabilities=SERVER_TURNS)
+
+    async def scene():
+        async with Session(provider, tools=[look_up]) as session:
+            seen = trace(session)
+            await asyncio.sleep(0.3)
+            running = [one.get_name() for one in asyncio.all_tasks() if "tool" in one.get_name()]
+            await asyncio.sleep(3)
+            return running, times_ms(seen, FunctionAnswered), session.history
+
+    running, answered, history = play(scene)
+    provider.finish()
+    assert (running, answered) == ([], [])
+    assert history[1] == ToolResult(call_id=ToolCallId("c"), output="withdrawn", is_error=True)
     assert next(one.output for one in history if isinstance(one, ToolResult)) == "withdrawn"
 
 

@@ -28,6 +28,11 @@ def simulate(options: argparse.Namespace) -> int:
 
 
 def _simulate_turns(options: argparse.Namespace) -> int:
+    if options.compare:
+        from beluga_voice.testing.scenarios.peers import compared
+
+        print(*compared().lines, sep="\n")
+        return 0
     paths = [find(name) for name in options.name or names()]
     judged = [_judged(path, number, len(paths)) for number, path in enumerate(paths, 1)]
     if options.update:

@@ -34,6 +34,8 @@ class Due(Label):
     """The next attempt to connect."""
     RENEW = auto()
     """The link to the service should be replaced before it ends."""
+    LAST_WORDS = auto()
+    """The person has hung up, and what they said last may never be understood."""
     FAREWELL = auto()
     """The service has ended the conversation, and what it still owes may never come."""
     KEYS = auto()

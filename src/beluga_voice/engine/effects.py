@@ -127,9 +127,11 @@ class RunTool(Struct, frozen=True, kw_only=True):
 
 
 class StopTool(Struct, frozen=True, kw_only=True):
-    """Cancel a running tool."""
+    """Nobody wants the result of a tool: cancel it, unless it runs to its end in any case."""
 
     call_id: ToolCallId
+    is_final: bool = False
+    """Whether it is to be cancelled even so."""
 
 
 class End(Struct, frozen=True, kw_only=True):

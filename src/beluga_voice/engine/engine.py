@@ -14,6 +14,7 @@ from typing import assert_never
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
 from beluga_voice.engine.effects import Forget, RunTool, StopTool, Summarise
 from beluga_voice.engine.exchange import Exchange
+from beluga_voice.engine.farewell import Farewell
 from beluga_voice.engine.happened import (
     CancelSay,
     Close,
@@ -60,7 +61,6 @@ from beluga_voice.events import (
     LinkClosed,
     LinkReady,
     NoResponse,
-    Occasion,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -97,12 +97,8 @@ _CODES = {
     ErrorCategory.SESSION_EXPIRED: ErrorCode.STREAM_CLOSED,
     ErrorCategory.BENIGN: ErrorCode.PROVIDER_ERROR,
 }
-FAREWELL_SECONDS = 10.0
-"""How long the last words are waited for, while nobody speaks and nothing is done."""
 WORDS_SECONDS = 20.0
 """How long after an utterance its words are waited for; later, none will come."""
-LONGEST_FAREWELL_SECONDS = 60.0
-"""How long they are waited for in any case."""
 _HEARS = frozenset(
     {SpeechStarted, SpeechStopped, InputTranscript, InputCommitted, Interrupted, NoResponse}
 )
@@ -192,17 +188,15 @@ class Engine:
         )
         self._patience = Patience(self._outlet, settings.patience)
         self._is_patient = settings.patience.idle_ms is None
-        self._farewell: Leave | None = None
-        """Why the conversation ends once the last words were heard, if it does."""
-        self._goodbye_due = False
-        self._is_parting = False
-        """Whether the service ended the conversation, so that its link will close."""
-        self._leaves_by = 0.0
+        self._farewell = Farewell(
+            self._outlet, self._exchange, self._responses, self._tools, self._supervision
+        )
         self._words_by = 0.0
         """Until when the words of the last utterance are waited for."""
         self._summarises = settings.summarises
         """Whether a summary may be asked for: one at a time."""
         self._can_condense = capabilities.can_condense_history
+        self._takes_late_results = capabilities.takes_late_results
         self.effects = self._outlet.effects
         """What to do, in order. Whoever drives the engine takes them out from the left."""
 
@@ -249,6 +243,9 @@ class Engine:
     def receive(self, event: Happened, now: float) -> None:
         """Take what happened. After the end, everything is ignored."""
         if self._supervision.is_over:
+            return
+        if self._farewell.is_gone:
+            self._listen_on(event, now)
             return
         exchange = self._exchange
         if type(event) in _HEARS or type(event) in _ANSWERS:
@@ -301,7 +298,7 @@ class Engine:
             case WorkEnded():
                 self._tools.work.discard(event.work_id)
                 exchange.tool_answered(now)
-            case CallerText() | KeyPressed() if self._says_goodbye:
+            case CallerText() | KeyPressed() if self._farewell.says_goodbye:
                 pass  # nobody will answer it, and a goodbye is not clipped
             case CallerText():
                 self._patience.stirred()
@@ -314,7 +311,7 @@ class Engine:
             case TalkKey():
                 exchange.talk_key(event.is_down, now)
             case CallClosed():
-                self._supervision.end("hung_up", event.reason, now)
+                self._farewell.hang_up(event, now)
             case Say():
                 exchange.say(event, now)
             case Summarised():
@@ -335,16 +332,16 @@ class Engine:
                 self._supervision.opened(exchange, now)
             case LinkFailed():
                 self._supervision.failed(event.error, exchange, now)
-            case LinkClosed() if self._is_parting:
+            case LinkClosed() if self._farewell.is_parting:
                 self._supervision.parted(exchange, now)
             case LinkClosed():
                 self._renewal.closed()
                 self._supervision.closed(event, exchange, now)
             case ConversationEnded():
-                self._is_parting = True
-                self._leave(Leave(reason="ended", message=event.reason), now)
+                self._farewell.is_parting = True
+                self._farewell.leave(Leave(reason="ended", message=event.reason), now)
             case Leave():
-                self._leave(event, now)
+                self._farewell.leave(event, now)
             case Close():
                 self._supervision.end(event.reason, event.message, now)
             case GoingAway():
@@ -391,9 +388,11 @@ class Engine:
                 case Due.IDLE:
                     self._idle(now)
                 case Due.MAX_DURATION:
-                    self._leave(self._goodbye("the session has reached its longest"), now)
+                    self._farewell.leave(self._goodbye("the session has reached its longest"), now)
                 case Due.FAREWELL:
-                    self._wait_for_farewell(now)
+                    self._farewell.wait(now)
+                case Due.LAST_WORDS:
+                    self._farewell.forget_the_rest(now)
                 case Due.RECONNECT:
                     self._supervision.connect(self._exchange)
                 case _:
@@ -402,8 +401,8 @@ class Engine:
 
     def _afterwards(self, now: float) -> None:
         """What depends on everything that happens."""
-        if self._farewell is not None:
-            self._part(now)
+        if self._farewell.has_begun:
+            self._farewell.part(now)
         if self.is_over:
             return
         if self._summarises and self._history.is_long and (items := self._history.offer()):
@@ -412,7 +411,7 @@ class Engine:
         if self._renewal.is_wanted:
             self._renewal.look(now)
         if not self._is_patient:
-            is_quiet = self._is_quiet() and self._farewell is None
+            is_quiet = self._is_quiet() and not self._farewell.has_begun
             self._patience.look(now, is_quiet=is_quiet)
 
     # ── sound, which passes by ──────────────────────────────────────────────────────────────
@@ -457,8 +456,7 @@ class Engine:
             self._exchange.first_sound(first, now)
         if self._responses.may_have_ended:
             self._exchange.await_end(now)
-            if self._farewell is not None:
-                self._part(now)
+            self._farewell.part(now)
 
     def broken(self, message: str) -> None:
         """The service sent what cannot be used."""
@@ -492,7 +490,7 @@ class Engine:
 
     def _tool_called(self, event: ToolCalled, now: float) -> None:
         call_id, name, arguments = event.call_id, event.name, event.arguments
-        if not self._tools.ask(call_id, name, now):
+        if self._history.has_call(call_id) or not self._tools.ask(call_id, name, now):
             return
         self._history.use_tool(ToolUse(call_id=call_id, name=name, arguments=arguments))
         self._outlet.emit(FunctionCalled(call_id=call_id, name=name, arguments=arguments))
@@ -513,10 +511,24 @@ class Engine:
                 duration_ms=round((now - running.began) * 1000, 3),
             )
         )
-        self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
-        self._exchange.tool_answered(now)
+        if not running.is_late or self._takes_late_results:
+            self._outlet.send(AnswerTool(call_id=call_id, output=output, is_error=is_error))
+        if not running.is_late:
+            self._exchange.tool_answered(now)
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────
+
+    def _listen_on(self, event: Happened, now: float) -> None:
+        """The person is gone: only their words count now."""
+        match event:
+            case InputTranscript():
+                self._input_transcript(event, now)
+                if event.is_final:
+                    self._farewell.forget_the_rest(now)
+            case LinkClosed() | LinkFailed() | Close():
+                self._farewell.forget_the_rest(now)
+            case _:
+                pass
 
     def _idle(self, now: float) -> None:
         """Nobody has said anything for too long: say the next prompt, or leave."""
@@ -524,20 +536,11 @@ class Engine:
         if prompt is not None:
             self._exchange.say(Say(text=prompt), now)
         elif self._patience.settings.ends:
-            self._leave(self._goodbye("nobody has said anything"), now)
+            self._farewell.leave(self._goodbye("nobody has said anything"), now)
 
     def _goodbye(self, message: str) -> Leave:
         goodbye = self._patience.settings.goodbye
         return Leave(goodbye=goodbye, reason="timeout", message=message)
-
-    def _leave(self, event: Leave, now: float) -> None:
-        """End once what is being said, and the goodbye, were heard."""
-        if self._farewell is not None:
-            return
-        self._farewell = event
-        self._leaves_by = now + LONGEST_FAREWELL_SECONDS
-        self._outlet.deadlines.set(Due.FAREWELL, now + FAREWELL_SECONDS)
-        self._goodbye_due = bool(event.goodbye)
 
     def _condense(self, event: Summarised) -> None:
         """A summary takes the place of what it is about."""
@@ -547,54 +550,11 @@ class Engine:
             if self._can_condense:
                 self._outlet.send(CondenseHistory(summary=event.text, keep=keep))
 
-    def _wait_for_farewell(self, now: float) -> None:
-        """Nothing that still sounds is cut; what does not come is not waited for."""
-        assert self._farewell is not None
-        rest = self._responses.sounds_until - now
-        is_busy = self._exchange.is_holding or self._tools.is_busy or not self._outlet.is_up
-        is_busy = is_busy or self.floor in (Floor.USER, Floor.PAUSED)
-        is_busy = is_busy or (self.floor is Floor.WAITING and self._exchange.owes_answer)
-        if rest > 0 or (is_busy and not self._is_parting and now < self._leaves_by):
-            self._outlet.deadlines.set(Due.FAREWELL, now + max(rest, 0) + FAREWELL_SECONDS)
-        else:
-            self._supervision.end(self._farewell.reason, self._farewell.message, now)
-
     def _is_quiet(self) -> bool:
         """Whether nobody speaks, nothing sounds, and nothing is being done."""
         is_still = self.floor is Floor.QUIET and self._responses.is_idle
         is_still = is_still and not (self._words_by and self._history.awaits_words)
         return is_still and not self._tools.is_busy and self._outlet.is_up
-
-    def _part(self, now: float) -> None:
-        """Once the last words were heard, the session is over."""
-        if self._farewell is None or self.is_over:
-            return
-        if self._goodbye_due:
-            # Behind the answer to what was said last, if one is owed. A tool that runs may be the
-            # one that leaves: it is not waited for, unless the time is up.
-            is_busy, by_tool = self._tools.is_busy, self._farewell.reason != "timeout"
-            is_waiting = is_busy and not by_tool
-            is_waiting = is_waiting or (self.floor is Floor.WAITING and not is_busy)
-            if (
-                self._outlet.is_up
-                and not is_waiting
-                and self.floor
-                not in (
-                    Floor.USER,
-                    Floor.PAUSED,
-                    Floor.OVERLAP,
-                )
-            ):
-                self._goodbye_due = False
-                goodbye = Say(text=self._farewell.goodbye, occasion=Occasion.GOODBYE)
-                self._exchange.say(goodbye, now)
-        elif self._responses.is_idle and self._exchange.sayings.is_empty:
-            self._supervision.end(self._farewell.reason, self._farewell.message, now)
-
-    @property
-    def _says_goodbye(self) -> bool:
-        """Whether the last words are being said."""
-        return self._farewell is not None and not self._goodbye_due
 
     def _show(self) -> None:
         self._supervision.show(self._exchange)

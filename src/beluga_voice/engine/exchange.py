@@ -121,6 +121,10 @@ class Exchange:
         self._held: Held | None = None
         self._weighs_words = False
         """Whether the words of a voice over the agent, which speaks on, are awaited."""
+        self._answers_words = False
+        """Whether an answer is asked for as soon as the awaited words are there."""
+        self._answers_after = False
+        """Whether what was said over the agent is answered once it has said what it has to say."""
         self._answer_at: float | None = None
         """When an answer is to be asked for, if the person does not go on."""
         self._is_preparing = False
@@ -245,7 +249,7 @@ class Exchange:
         if self._is_voice:
             return
         self._is_voice = True
-        self._is_owed = False
+        self._is_owed = self._answers_words = False
         self._is_understood = self._has_words = False
         self._voice_began = began
         self._text = ""
@@ -290,7 +294,10 @@ class Exchange:
         self._take(Turn.HUSH)
         self._voice_ended = ended
         if before is Floor.OVERLAP:
-            if self._judging.weighs_words(self._voice_began):
+            judging = self._judging
+            if judging.weighs_words(self._voice_began) or judging.keeps_words(
+                self._voice_began, ended
+            ):
                 self._weigh(now)
             else:
                 self._ignore()
@@ -371,9 +378,10 @@ class Exchange:
         if self._answer_at is not None:
             self._answer_now(now)
             return
-        if not self._turns.takes(Turn.OVER):
+        if self.floor not in (Floor.USER, Floor.PAUSED):
             return
         self._take(Turn.OVER)
+        self._answers_after = False
         if self._held is not None:
             self._ask_what_was_said(now)
             return
@@ -433,6 +441,13 @@ class Exchange:
         elif self._weighs_words:
             self._weighs_words = False
             self._weighed(utterance_id, text, now)
+        elif self._answers_words and self.floor is Floor.WAITING:
+            self._answers_words = False
+            if text:
+                self._outlet.send(CreateResponse())
+                self._await_answer(now)
+            else:
+                self.no_response(now)
 
     def _says_more(self, text: str) -> None:
         """Who says more after the turn was taken for over was cut off; a cough was not."""
@@ -517,8 +532,7 @@ class Exchange:
         elif self._held is not None and not self._held.is_asked:
             self._go_on_over_noise(now)
         elif self._held is not None:
-            self._awaits_words = False
-            self._confirm(now)
+            self._confirm(now)  # and it is answered when the words are there
         elif self._weighs_words:
             self._weighs_words = False
             self._tell_ended(was_ignored=True)
@@ -544,10 +558,14 @@ class Exchange:
     def _answer_now(self, now: float) -> None:
         """What was said over the agent is to be answered."""
         self._answer_at = None
-        self._tell_ended()
+        self._answers_after = False
+        if self._is_turn_told:
+            self._tell_ended()
         if self.marks is not None:
             self.marks.decided = now
-        self._outlet.send(CreateResponse())
+        self._answers_words = self._awaits_words
+        if not self._answers_words:
+            self._outlet.send(CreateResponse())
         self._ask(now)
         self._say_what_waited(now)
 
@@ -593,10 +611,17 @@ class Exchange:
         """The words of a voice over the agent are known, which spoke on."""
         self._deadlines.clear(Due.WORDS)
         if self.floor is Floor.OVERLAP and self._judging.interrupts(text, now):
-            self._barge_in(now)  # and goes on speaking
+            if self._judging.is_allowed:
+                self._barge_in(now)  # and goes on speaking
+            else:
+                self._answers_after = self._judging.occasion is not Occasion.GOODBYE
             return
         is_over = self.floor is Floor.QUIET and bool(text)
-        if is_over or (self.floor is Floor.AGENT and self._judging.interrupts(text, now)):
+        is_meant = self.floor is Floor.AGENT and self._judging.interrupts(text, now)
+        if is_meant and not self._judging.is_allowed:
+            self._answers_after = self._judging.occasion is not Occasion.GOODBYE
+            self._tell_ended()
+        elif is_over or is_meant:
             sounding = self._cut(now, spares=self._is_protected)
             if sounding is not None:
                 decision_ms = round((now - self._voice_began) * 1000, 3)
@@ -621,7 +646,8 @@ class Exchange:
             self._answer_at = None
             self._deadlines.clear(Due.END_OF_TURN)
         self._outlet.unask()
-        self._awaits_words = self._is_owed = False
+        self._awaits_words = self._answers_words = self._is_owed = False
+        self._answers_after = False
         self._take(Turn.GONE)
         self.waiting.end()
         if was_overlap:
@@ -678,14 +704,30 @@ class Exchange:
 
         So is what the person said, as sound; or, if that is not kept, as far as it was understood.
         """
-        if self._unsure is not None and self._is_forgotten:
-            utterance_id, text = self._unsure
-            self._history.transcribe(utterance_id, text)
-            self._outlet.emit(Transcription(utterance_id=utterance_id, text=text, is_final=True))
+        if self._is_forgotten:
+            self.keep_what_was_understood()
         self._unsure = None
         for say in self._responses.unheard_sayings():
             self.sayings.wait(say)
         self.sayings.lost()
+
+    def hang_up(self, now: float) -> bool:
+        """The person is gone; whether what they said last is still being understood."""
+        self._cut(now)
+        if self._owner is not TurnOwner.FRAMEWORK:
+            return self._outlet.is_up and (self._awaits_words or self._history.awaits_words)
+        if self.floor in (Floor.USER, Floor.PAUSED, Floor.OVERLAP):
+            self._outlet.send(EndUserTurn(respond=False))
+            return self._outlet.is_up
+        return self._outlet.is_up and self._awaits_words
+
+    def keep_what_was_understood(self) -> None:
+        """No more will be: words that are not final are all there is."""
+        if self._unsure is not None:
+            utterance_id, text = self._unsure
+            self._unsure = None
+            self._history.transcribe(utterance_id, text)
+            self._outlet.emit(Transcription(utterance_id=utterance_id, text=text, is_final=True))
 
     def unsay(self, say_id: SayId, now: float) -> None:
         """The application no longer wants these words spoken: nothing, or no more, of them is."""
@@ -877,7 +919,9 @@ class Exchange:
             self._begin_turn()
         if self.floor is Floor.QUIET:
             self.waiting.end()
-            if self._tools.is_busy or self._awaits_words or self.deafness.is_deaf:
+            if self._answers_after:
+                self._answer_now(now)
+            elif self._tools.is_busy or self._awaits_words or self.deafness.is_deaf:
                 self._ask(now)  # the person waits for what the tool gives, or for the service
                 if self.deafness.is_deaf:
                     self.waiting.hasten(now)
@@ -952,6 +996,7 @@ class Exchange:
             self._outlet.do(Replay())
             self._ask_for_words(now)
         elif self.floor is Floor.WAITING and self._awaits_words:
+            self._answers_words = False
             self._outlet.send(StartUserTurn())
             self._outlet.do(Replay())
             self._outlet.send(EndUserTurn())

@@ -105,8 +105,22 @@ class History:
         self._places.append(_Place(use))
         self._trim()
 
+    def has_call(self, call_id: ToolCallId) -> bool:
+        """Whether that call was made before."""
+        return any(
+            isinstance(place.item, ToolUse) and place.item.call_id == call_id
+            for place in self._places
+        )
+
     def answer_tool(self, result: ToolResult) -> None:
-        """A tool gave its result: directly after its call, as the wires want it."""
+        """A tool gave its result: directly after its call, as the wires want it.
+
+        A result that comes after all takes the place of the word that none would.
+        """
+        for place in self._places:
+            if isinstance(place.item, ToolResult) and place.item.call_id == result.call_id:
+                place.item = result
+                return
         for index, place in enumerate(self._places):
             if isinstance(place.item, ToolUse) and place.item.call_id == result.call_id:
                 self._places.insert(index + 1, _Place(result))

@@ -156,6 +156,17 @@ class Judge:
         is_open = policy.min_words > 0 or self._may_be_echo(policy, began)
         return self._can_hold and policy.is_allowed and is_open
 
+    def keeps_words(self, began: float, ended: float) -> bool:
+        """Whether the words of a voice over what may not be interrupted are for afterwards."""
+        policy = self.settings.on(self.occasion)
+        is_long = (ended - began) * 1000 >= policy.min_ms - ROUNDING_MS
+        return self._can_hold and not policy.is_allowed and is_long
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether anything may interrupt the agent now."""
+        return self.settings.on(self.occasion).is_allowed
+
     def interrupts(self, text: str, now: float) -> bool:
         """Whether these words, said over the agent, mean that it should stop."""
         return self.settings.interrupts(text, self.occasion) and not self._is_echo(text, now)

@@ -304,8 +304,8 @@ class Responses:
         """Stop every response; gives the one that sounded, and words that are to be said again.
 
         The person hears nothing of them from here on, and service and history are told what was
-        heard until here. Of the words of the application that have not begun to sound, `spares`
-        tells which are not given up.
+        heard until here. Of the words of the application that have not begun to sound, though some
+        may wait on the line, `spares` tells which are not given up.
         """
         alive = self._playback.alive
         if not alive:
@@ -315,7 +315,8 @@ class Responses:
         self._outlet.do(Silence())
         for response in alive:
             say = response.say
-            if say is not None and not response.sent and spares(say):
+            is_unheard = self._playback.heard(response, now) == 0
+            if say is not None and is_unheard and spares(say):
                 again.append(say)
                 if say.say_id is not None:
                     self._outlet.do(SayAgain(say_id=say.say_id))

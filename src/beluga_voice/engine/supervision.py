@@ -185,5 +185,5 @@ class Supervision:
         self._tools.work.clear()
         for call_id in self._tools.running:
             self._tools.withdraw(call_id)
-            self._outlet.do(StopTool(call_id=call_id))
+            self._outlet.do(StopTool(call_id=call_id, is_final=True))
             self._history.answer_tool(withdrawn(call_id))

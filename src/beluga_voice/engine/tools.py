@@ -1,8 +1,8 @@
 """Which tools run, and what other work is done out of sight.
 
 How it works. A call is `RUNNING` from the moment it was asked for, until it is `ANSWERED`, or
-`WITHDRAWN` by the model. A result that comes after that is dropped. Every call that was not
-withdrawn is answered exactly once, also when the tool fails.
+`WITHDRAWN` by the model. Every call that was not withdrawn is answered exactly once, also when the
+tool fails. One that was may still have a result, `LATE`, if the tool ran to its end.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ from enum import auto
 from beluga_voice.engine.table import Label, Machine
 from beluga_voice.events import ToolCallId, ToolResult, WorkId
 
+LATE_CALLS = 64
+"""Of so many calls that were withdrawn a result is still taken."""
+
 
 class Call(Label):
     """The states."""
@@ -18,6 +21,7 @@ class Call(Label):
     RUNNING = auto()
     ANSWERED = auto()
     WITHDRAWN = auto()
+    LATE = auto()
 
 
 class CallInput(Label):
@@ -30,6 +34,7 @@ class CallInput(Label):
 TABLE: dict[tuple[Call, CallInput], Call] = {
     (Call.RUNNING, CallInput.RESULT): Call.ANSWERED,
     (Call.RUNNING, CallInput.WITHDRAWAL): Call.WITHDRAWN,
+    (Call.WITHDRAWN, CallInput.RESULT): Call.LATE,
 }
 
 
@@ -41,14 +46,20 @@ class Running:
     began: float
     machine: Machine[Call, CallInput]
 
+    @property
+    def is_late(self) -> bool:
+        """Whether nobody waited for its result."""
+        return self.machine.state is Call.LATE
+
 
 class Tools:
     """The calls that run."""
 
-    __slots__ = ("_running", "work")
+    __slots__ = ("_running", "_withdrawn", "work")
 
     def __init__(self) -> None:
         self._running: dict[ToolCallId, Running] = {}
+        self._withdrawn: dict[ToolCallId, Running] = {}
         self.work: set[WorkId] = set()
         """What the provider does out of sight for an answer."""
 
@@ -70,17 +81,20 @@ class Tools:
         return True
 
     def finish(self, call_id: ToolCallId) -> Running | None:
-        """A result is there; `None` if nobody waits for it any more."""
-        return self._end(call_id, CallInput.RESULT)
+        """A result is there; `None` for a call that never began."""
+        running = self._running.pop(call_id, None) or self._withdrawn.pop(call_id, None)
+        if running is not None:
+            running.machine.take(CallInput.RESULT)
+        return running
 
     def withdraw(self, call_id: ToolCallId) -> Running | None:
         """The model no longer wants it; `None` if it was over already."""
-        return self._end(call_id, CallInput.WITHDRAWAL)
-
-    def _end(self, call_id: ToolCallId, given: CallInput) -> Running | None:
         running = self._running.pop(call_id, None)
         if running is not None:
-            running.machine.take(given)
+            running.machine.take(CallInput.WITHDRAWAL)
+            self._withdrawn[call_id] = running
+            if len(self._withdrawn) > LATE_CALLS:
+                del self._withdrawn[next(iter(self._withdrawn))]
         return running
 
 

@@ -631,7 +631,7 @@ class Session:
                 assert self._group is not None
                 self._toolbox.run(effect, self._group)
             case StopTool():
-                self._toolbox.stop(effect.call_id)
+                self._toolbox.stop(effect.call_id, is_final=effect.is_final)
             case Summarise():
                 self._summarise(effect)
             case Swap():
@@ -887,6 +887,7 @@ class Session:
             self._timer = self._timer_at = None
         self._service.shut()
         self._handles.close()
+        self._toolbox.close()
         for chore in self._chores:
             chore.cancel()
         if self._guessing is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from beluga_voice.engine.effects import RunTool
 from beluga_voice.engine.happened import ToolFinished
@@ -9,6 +10,11 @@ from beluga_voice.errors import Misuse, ToolFailed
 from beluga_voice.events import ToolCallId, ToolSpec
 from beluga_voice.interfaces import Tool, ToolFunction
 from beluga_voice.session.tools import run_tool, tools_of
+
+
+class _Running(NamedTuple):
+    task: asyncio.Task[None]
+    runs_to_end: bool
 
 
 class Toolbox:
@@ -19,7 +25,7 @@ class Toolbox:
     ) -> None:
         self._tools = tools_of(tools)
         self._tell = tell
-        self._running: dict[ToolCallId, asyncio.Task[None]] = {}
+        self._running: dict[ToolCallId, _Running] = {}
         self._answers: dict[ToolCallId, asyncio.Future[str]] = {}
         """Calls of tools that the application answers."""
 
@@ -35,12 +41,26 @@ class Toolbox:
     def run(self, effect: RunTool, group: asyncio.TaskGroup) -> None:
         """Begin a call."""
         name = f"beluga-voice tool {effect.name}"
-        self._running[effect.call_id] = group.create_task(self._run(effect), name=name)
+        one = self._tools.get(effect.name)
+        task = group.create_task(self._run(effect), name=name)
+        self._running[effect.call_id] = _Running(task, one is not None and one.runs_to_end)
 
-    def stop(self, call_id: ToolCallId) -> None:
-        """Cancel a call: nobody wants its result."""
-        if (task := self._running.pop(call_id, None)) is not None:
-            task.cancel()
+    def stop(self, call_id: ToolCallId, *, is_final: bool) -> None:
+        """Nobody wants the result of a call: cancel it, unless it runs to its end.
+
+        `is_final` cancels it even so.
+        """
+        running = self._running.get(call_id)
+        if running is None:
+            return
+        if is_final or not running.runs_to_end or call_id in self._answers:
+            del self._running[call_id]
+            running.task.cancel()
+
+    def close(self) -> None:
+        """Cancel all of them."""
+        for call_id in tuple(self._running):
+            self.stop(call_id, is_final=True)
 
     def answer(self, call_id: ToolCallId, output: str, *, is_error: bool) -> None:
         """The application's result; raises `Misuse` if no such call waits for one."""

@@ -16,8 +16,12 @@ MAX_OUTPUT = 64 * 1024
 """Characters of a result that are given to a model; a longer one is a failure that says so."""
 
 
-def tool(function: ToolFunction, *, timeout_seconds: float = 30.0) -> Tool:
+def tool(
+    function: ToolFunction, *, timeout_seconds: float = 30.0, runs_to_end: bool = False
+) -> Tool:
     """A tool from a function: its name, its docstring, and a JSON Schema of its parameters.
+
+    One that `runs_to_end` is not cancelled when nobody waits for its answer any more.
 
     Raises `ConfigurationError` for parameters without a type, or with one that JSON does not have,
     and for `*args` and `**kwargs`.
@@ -42,6 +46,7 @@ def tool(function: ToolFunction, *, timeout_seconds: float = 30.0) -> Tool:
         ),
         function=function,
         timeout_seconds=timeout_seconds,
+        runs_to_end=runs_to_end,
     )
 
 

@@ -31,7 +31,7 @@ from beluga_voice.events import (
 
 HISTORY_LIMIT = 400
 """What an agent is told of at most; older things are forgotten."""
-WITHDRAWN = "It was stopped before it gave a result."
+WITHDRAWN = "Its result was not waited for."
 
 
 @dataclass(slots=True, eq=False)
@@ -266,9 +266,10 @@ class Conversation:
             self._withdraw(call_id)  # if it has no result yet
 
     def answer(self, command: AnswerTool) -> None:
-        """The session has run a tool; a result that nobody waits for is dropped."""
+        """The session has run a tool; what nobody waits for any more is noted."""
         thought = self._pending.pop(command.call_id, None)
         if thought is None:
+            self._note_late_result(command)
             return
         self._note_result(command.call_id, command.output, is_error=command.is_error)
         waiting = thought.calls.pop(command.call_id)
@@ -294,6 +295,17 @@ class Conversation:
                 gone.append(call_id)
         if gone:
             self._give(ToolCallWithdrawn(call_ids=tuple(gone)))
+
+    def _note_late_result(self, command: AnswerTool) -> None:
+        for index, place in enumerate(self._places):
+            if (
+                isinstance(place, ToolResult)
+                and place.call_id == command.call_id
+                and place.output == WITHDRAWN
+            ):
+                self._places[index] = ToolResult(
+                    call_id=command.call_id, output=command.output, is_error=command.is_error
+                )
 
     def _note_result(self, call_id: ToolCallId, output: str, *, is_error: bool) -> None:
         """Directly after its call, as models want it."""

@@ -239,6 +239,8 @@ class Tool(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     gives: str = "done"
     fails: bool = False
     timeout_ms: float = 30_000
+    runs_to_end: bool = False
+    """It is not stopped when its answer is not wanted any more."""
 
 
 class TextToSpeech(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -89,7 +89,12 @@ def _tool(name: str, one: model.Tool, notes: Notes) -> Tool:
         return one.gives
 
     spec = ToolSpec(name=name, description=name, parameters='{"type":"object","properties":{}}')
-    return Tool(spec=spec, function=run, timeout_seconds=one.timeout_ms / 1000)
+    return Tool(
+        spec=spec,
+        function=run,
+        timeout_seconds=one.timeout_ms / 1000,
+        runs_to_end=one.runs_to_end,
+    )
 
 
 class Reader:
@@ -168,7 +173,10 @@ class FindsTurns:
     def __init__(self, provider: SpeechToSpeech, settings: model.Service) -> None:
         self.name = "scripted_service"
         self.capabilities = replace(
-            provider.capabilities, turn_owners=(TurnOwner.PROVIDER,), has_speech_events=True
+            provider.capabilities,
+            turn_owners=(TurnOwner.PROVIDER,),
+            has_speech_events=True,
+            turn_silence_ms=settings.silence_ms,
         )
         self._provider = provider
         self._settings = settings
@@ -199,6 +207,7 @@ class _FindsTurnsLink:
         self._is_turn = False
         self._quiet_ms = 0.0
         self._deliver: Callable[[S2sEvent], None] | None = None
+        self._early: list[S2sEvent] = []
 
     def send(self, command: S2sCommand, /) -> None:
         """Listen, or do as told."""
@@ -214,6 +223,9 @@ class _FindsTurnsLink:
     def attach(self, deliver: Callable[[S2sEvent], None], /) -> None:
         """Deliver by call."""
         self._deliver = deliver
+        early, self._early = self._early, []
+        for event in early:
+            deliver(event)
         self._link.attach(deliver)
 
     def __aiter__(self) -> AsyncIterator[S2sEvent]:
@@ -245,5 +257,7 @@ class _FindsTurnsLink:
         self._past = []
 
     def _tell(self, event: S2sEvent) -> None:
-        assert self._deliver is not None, "the session attaches to its link"
-        self._deliver(event)
+        if self._deliver is None:
+            self._early.append(event)  # kept sound is sent before the session attaches
+        else:
+            self._deliver(event)

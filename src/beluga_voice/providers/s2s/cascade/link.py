@@ -116,6 +116,8 @@ class CascadeLink:
         self._committed: dict[UtteranceId, bool] = {}
         """Utterances whose final transcript is awaited, and whether they want a response."""
         self._making: dict[ResponseId | ContextId, Making] = {}
+        self._is_hearing = False
+        """Whether sound has come since the last turn ended."""
         self._interim = ""
         """What is understood of the present utterance."""
         self._prepared: Making | None = None
@@ -142,12 +144,14 @@ class CascadeLink:
             return
         match command:
             case SendAudio():
+                self._is_hearing = True
                 self._stt.send(command)
             case StartUserTurn():
                 self._unwant()
             case EndUserTurn():
                 utterance_id = self._utterance()
                 self._utterances += 1
+                self._is_hearing = False
                 self._committed[utterance_id] = command.respond and self._respond_automatically
                 self._feed.put(InputCommitted(utterance_id=utterance_id))
                 self._stt.send(FinishUtterance(utterance_id=utterance_id))
@@ -225,7 +229,7 @@ class CascadeLink:
                 self._interim = event.text
                 self._feed.put(
                     InputTranscript(
-                        utterance_id=self._utterance(),
+                        utterance_id=self._utterance_of_interims(),
                         text=event.text,
                         is_final=False,
                         words=event.words,
@@ -252,6 +256,12 @@ class CascadeLink:
             self._respond(ResponseOrigin.TURN)
         else:
             self._feed.put(NoResponse(reason="none was wanted"))
+
+    def _utterance_of_interims(self) -> UtteranceId:
+        """The one that is heard; or, after its end, the one that is still being understood."""
+        if self._is_hearing or not self._committed:
+            return self._utterance()
+        return next(reversed(self._committed))
 
     def _utterance(self) -> UtteranceId:
         return UtteranceId(f"utterance-{self._number}-{self._utterances + 1}")
@@ -375,7 +385,7 @@ class CascadeLink:
     async def _answer(self, making: Making, turn: Turn) -> None:
         """Speak sentence by sentence, and at once what there is when a tool is called."""
         sentences = Sentences()
-        making.thought.on_call = lambda: self._speak(making, sentences.flush())
+        making.thought.on_call = lambda: self._speak_before_call(making, sentences)
         try:
             pieces = self._agent.respond(turn)
             try:
@@ -384,14 +394,20 @@ class CascadeLink:
                         return  # cancelled, and the agent did not mind
                     if not piece:
                         continue
-                    self._told(making, piece)
-                    self._speak(making, sentences.feed(piece))
+                    spaced = _spaced(making, piece)
+                    self._told(making, spaced)
+                    self._speak(making, sentences.feed(spaced))
             finally:
                 if isinstance(pieces, AsyncGenerator):
                     await pieces.aclose()
             self._speak(making, sentences.flush())
         finally:
             self._conversation.drop(making.thought)  # no tool that it called runs on
+
+    def _speak_before_call(self, making: Making, sentences: Sentences) -> None:
+        """Say all that there is; what follows the tool is not a part of its last word."""
+        making.is_parted = bool(making.thought.pieces)
+        self._speak(making, sentences.flush())
 
     def _speak(self, making: Making, sentences: list[str]) -> None:
         if making.id in self._making:
@@ -496,3 +512,11 @@ class CascadeLink:
             )
         self._feed.put(LinkClosed(is_clean=is_clean, reason=reason))
         self._feed.close()
+
+
+def _spaced(making: Making, piece: str) -> str:
+    """What the agent says after a tool is no part of the last word before it."""
+    was_parted, making.is_parted = making.is_parted, False
+    if not was_parted or piece[0].isspace() or making.thought.pieces[-1][-1:].isspace():
+        return piece
+    return f" {piece}"

@@ -20,6 +20,8 @@ class Making:
     """The words it was prepared to answer."""
     kept: list[S2sEvent] = field(default_factory=list[S2sEvent])
     """What is told of one that is prepared, once it is wanted."""
+    is_parted: bool = False
+    """Whether a tool was called since the agent said something."""
 
 
 def words_of(text: str) -> list[str]:

@@ -64,6 +64,7 @@ class Cascade:
             can_request_response=True,
             can_seed_history=True,
             can_add_history=True,
+            takes_late_results=True,
             can_condense_history=True,
             mutable=frozenset({"instructions", "tools"}),
             say=Faithfulness.EXACT,

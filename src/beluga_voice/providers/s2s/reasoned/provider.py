@@ -92,6 +92,7 @@ class Reasoned:
             can_request_response=is_saying,
             transcribes_first=is_saying,
             can_prepare=False,
+            takes_late_results=True,
             can_condense_history=True,
             can_suppress_response=is_saying,
             can_seed_history=True,
