@@ -108,17 +108,32 @@ def stretches(found: Sequence[float]) -> list[tuple[int, int]]:
     return voice
 
 
-@pytest.mark.parametrize("level", [0.0, 30.0, 300.0, 900.0])
-def test_gate_loses_no_beginning_and_saves_work(speech: bytes, level: float) -> None:
-    """With the gate voice starts no later, stops two frames later at most, for half the work."""
+LATE = {
+    0.0: [(0, 0), (-1, 0), (-3, 0)],
+    30.0: [(0, 2), (-1, 0), (-1, 1)],
+    300.0: [(0, 0), (0, 0), (-2, 0)],
+    900.0: [(0, 0), (0, 1), (0, 0)],
+}
+"""By the level of noise: how many frames later each voice starts, and stops, than without a gate.
+
+A model that was shown less remembers other things, so where it is in doubt about a frame, the two
+may differ.
+"""
+
+
+@pytest.mark.parametrize(("level", "late"), LATE.items())
+def test_gate_loses_no_beginning_and_saves_work(
+    speech: bytes, level: float, late: list[tuple[int, int]]
+) -> None:
+    """With the gate voice starts no later, stops about when it did, for half the work."""
     pcm = with_noise(speech, level) if level else speech
     plain = stretches(probabilities(SileroVad(has_gate=False), pcm))
     gated_vad = SileroVad()
     gated = stretches(probabilities(gated_vad, pcm))
-    assert len(plain) == 3
-    for (start, stop), (gated_start, gated_stop) in zip(plain, gated, strict=True):
-        assert start - 4 < gated_start <= start
-        assert gated_stop <= stop + 2
+    assert [
+        (gated_start - start, gated_stop - stop)
+        for (start, stop), (gated_start, gated_stop) in zip(plain, gated, strict=True)
+    ] == late
     assert gated_vad.skipped_frames > len(frames_of(pcm)) / 2
 
 
@@ -253,7 +268,7 @@ def test_sessions_of_a_server_share_a_batch() -> None:
     async def scenario() -> list[float]:
         make = batched_detector(None)
         assert make is not None
-        return [make().process(bytes(FRAME)) for _ in range(32)]
+        return [make().process(bytes(FRAME)) for _ in range(64)]
 
     *first, last = asyncio.run(scenario())
     assert set(first) == {0.0}

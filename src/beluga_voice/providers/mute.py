@@ -5,15 +5,13 @@ voice has noise, so what is silent to the last bit was not spoken.
 """
 
 from beluga_voice.audio.formats import Encoding
+from beluga_voice.audio.level import is_digital_silence
 
 ELSEWHERE = "connect again, or use another service"
 """What can be done about a service that has gone quiet without saying so."""
 NOTHING_SPOKEN = "the service spoke nothing but silence; check the voice, or use another service"
 
-_SILENT = {Encoding.MULAW: b"\xff\x7f", Encoding.ALAW: b"\xd5\x55"}
-"""Where silence is not zero."""
-
 
 def is_mute(sound: bytes, encoding: Encoding) -> bool:
     """Whether there is digital silence in it, or nothing at all."""
-    return not sound.strip(_SILENT.get(encoding, b"\0"))
+    return is_digital_silence(sound, encoding)

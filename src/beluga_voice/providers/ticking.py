@@ -6,7 +6,6 @@ when a command brought it nearer.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from beluga_voice.interfaces import WireMessage
 from beluga_voice.providers.tick import TICK, Ticking
@@ -19,9 +18,9 @@ class TickingChannel:
     The messages have one reader, who has dealt with one before asking for the next.
     """
 
-    def __init__(self, channel: ClosingChannel, codec: Ticking, changed: asyncio.Event) -> None:
+    def __init__(self, channel: ClosingChannel, ticking: Ticking, changed: asyncio.Event) -> None:
         self._channel = channel
-        self._codec = codec
+        self._ticking = ticking
         self._changed = changed
 
     @property
@@ -42,25 +41,30 @@ class TickingChannel:
         loop = asyncio.get_running_loop()
         messages = aiter(self._channel)
         reading: asyncio.Task[WireMessage | None] | None = None
+        has_rung = False
         try:
             while True:
                 if reading is None:
                     reading = asyncio.create_task(_next(messages), name="ticking reader")
                     reading.add_done_callback(lambda _: self._changed.set())
                 self._changed.clear()
+                deadline = self._ticking.deadline
                 if reading.done():
                     message, reading = reading.result(), None
                     if message is None:
                         return
                     yield message
-                    continue
-                deadline = self._codec.deadline
-                if deadline is not None and deadline <= loop.time():
+                    has_rung = False
+                elif has_rung or (deadline is not None and deadline <= loop.time()):
                     yield TICK
-                    continue
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(deadline):
-                        await self._changed.wait()
+                    has_rung = False
+                else:
+                    try:
+                        async with asyncio.timeout_at(deadline):
+                            await self._changed.wait()
+                    except TimeoutError:
+                        # The clock may say that it is a hair too early: then it would for ever.
+                        has_rung = True
         finally:
             if reading is not None:
                 reading.cancel()

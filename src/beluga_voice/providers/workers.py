@@ -31,8 +31,7 @@ import signal
 import socket
 import sys
 import weakref
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from importlib.util import find_spec
 from typing import cast, override
 
@@ -305,92 +304,3 @@ async def open_worker(
             yield worker
         finally:
             worker.close()
-
-
-class Inbox[R]:
-    """Events on their way to the one task that reads them.
-
-    `cost` says how much room an event takes; `is_full` when it is more than `room` together.
-    `on_room` is called when a reader has taken enough to be half empty again.
-    """
-
-    def __init__(
-        self,
-        *,
-        room: int = sys.maxsize,
-        cost: Callable[[R], int] = lambda _: 0,
-        on_room: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._events: deque[R] = deque()
-        self._room = room
-        self._cost = cost
-        self._on_room = on_room
-        self._held = 0
-        self._is_ended = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._deliver: Callable[[R], None] | None = None
-
-    def attach(self, deliver: Callable[[R], None]) -> None:
-        """Call `deliver` for every event from now on, beginning with those that wait."""
-        while self._events:
-            deliver(self._events.popleft())
-        self._deliver = deliver
-        self._held = 0
-        self._on_room()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the reader should catch up before more is put."""
-        return self._held > self._room
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether the last event was put."""
-        return self._is_ended
-
-    def put(self, *events: R) -> None:
-        """Add events; after the end they are ignored."""
-        if self._is_ended:
-            return
-        if self._deliver is not None:
-            for event in events:
-                self._deliver(event)
-            return
-        self._events += events
-        self._held += sum(map(self._cost, events))
-        self._wake()
-
-    def end(self, *events: R) -> None:
-        """Add the last events; a second end is ignored."""
-        self.put(*events)
-        self._is_ended = True
-        self._wake()
-
-    def discard(self, is_unwanted: Callable[[R], bool]) -> None:
-        """Take out events that nobody read yet."""
-        self._events = deque(event for event in self._events if not is_unwanted(event))
-        self._held = sum(map(self._cost, self._events))
-        self._offer_room()
-
-    async def __aiter__(self) -> AsyncIterator[R]:
-        while True:
-            while self._events:
-                event = self._events.popleft()
-                self._held -= self._cost(event)
-                self._offer_room()
-                yield event
-            if self._is_ended:
-                return
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-
-    def _offer_room(self) -> None:
-        if self._held * 2 <= self._room:
-            self._on_room()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

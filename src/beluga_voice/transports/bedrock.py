@@ -47,6 +47,8 @@ CONNECT_SECONDS = 8.0
 CLOSE_SECONDS = 1.0
 REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 ACCEPTED = '{"accepted":{}}'
+UNREADABLE = ""
+"""In place of an event that the SDK could not read: no codec can read it either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +155,16 @@ class BedrockChannel:
             except (self._sdk.CallError, self._sdk.UnmodeledEventError) as error:
                 yield self._exception(error)
                 continue
+            except (OSError, self._sdk.SmithyError):
+                raise
+            except Exception:
+                # Whatever its readers stumble over. The frame is behind them: the next may be well.
+                yield UNREADABLE
+                continue
             if event is None:
                 return
-            data = getattr(event.value, "bytes_", None)
+            # A kind of event that the SDK does not know has no value.
+            data = getattr(getattr(event, "value", None), "bytes_", None)
             if isinstance(data, bytes):
                 yield data
 

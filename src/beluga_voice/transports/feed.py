@@ -42,8 +42,10 @@ class Feed[R]:
         self._events.append(event)
         self._wake()
 
-    def close(self) -> None:
-        """No event follows; iteration ends after those that wait."""
+    def close(self, *last: R) -> None:
+        """Give the reader the `last` events; iteration ends after those that wait."""
+        for event in last:
+            self.put(event)
         self.is_closed = True
         self._wake()
 

@@ -23,11 +23,11 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import SttOptions, TtsOptions
-from beluga_voice.providers.deepgram.timed import TICK
 from beluga_voice.providers.stt.deepgram._capabilities import capabilities
 from beluga_voice.providers.stt.deepgram._flux import FluxCodec
 from beluga_voice.providers.stt.deepgram._nova import NovaCodec
 from beluga_voice.providers.stt.deepgram._options import Settings
+from beluga_voice.providers.tick import TICK
 from beluga_voice.providers.tts.deepgram._codec import AuraCodec
 
 MODELS = {"nova-3": NovaCodec, "flux-general-en": FluxCodec}

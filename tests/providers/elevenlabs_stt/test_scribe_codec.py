@@ -19,11 +19,11 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import SttOptions
-from beluga_voice.providers.elevenlabs.tick import TICK
 from beluga_voice.providers.stt.elevenlabs._capabilities import capabilities
 from beluga_voice.providers.stt.elevenlabs._codec import ScribeCodec
 from beluga_voice.providers.stt.elevenlabs._errors import ERRORS
 from beluga_voice.providers.stt.elevenlabs._options import Settings
+from beluga_voice.providers.tick import TICK
 
 LOUD = b"\x00\x40" * 4800
 

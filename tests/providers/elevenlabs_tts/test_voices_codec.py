@@ -24,7 +24,7 @@ from beluga_voice.events import (
     TtsEvent,
 )
 from beluga_voice.interfaces import TtsOptions
-from beluga_voice.providers.elevenlabs.tick import TICK
+from beluga_voice.providers.tick import TICK
 from beluga_voice.providers.tts.elevenlabs._capabilities import DEFAULT_MODEL, capabilities
 from beluga_voice.providers.tts.elevenlabs._codec import ElevenLabsCodec
 from beluga_voice.providers.tts.elevenlabs._options import Settings

@@ -1,14 +1,10 @@
 """Where Piper is tried: a voice made by hand, real processes, and time that nobody waits for."""
 
-import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from beluga_voice.audio.formats import pcm16
-from beluga_voice.cli.fast import FastLoop
 from beluga_voice.events import (
     CancelSpeech,
     ContextId,
@@ -19,12 +15,11 @@ from beluga_voice.events import (
     SpeechDone,
 )
 from beluga_voice.interfaces import output_format_of
-from beluga_voice.providers import workers
 from beluga_voice.providers.tts.piper import Piper
 from beluga_voice.testing.speech import pcm_of, speech
 from providers.piper.hand_built_piper import RATE, symbols_in
+from providers.worker_stage import kill
 
-PATIENCE_SECONDS = 60
 VOICE = "en_US-hand-built"
 NATIVE_FORMAT = pcm16(RATE)
 """In which nothing is resampled."""
@@ -36,57 +31,11 @@ def piper(folder, **settings) -> Piper:
     return Piper(**{"voice": VOICE, "folder": folder, "threads": 1} | settings)
 
 
-@contextmanager
-def stage(*warm: Piper, is_fast: bool = True) -> Generator[Callable]:
-    """Runs scenes one after the other, with the voices of `warm` loaded throughout.
-
-    Waiting takes no time where only our own work is waited for. A process that dies is not that.
-    """
-    fast = (lambda: FastLoop(workers.busy)) if is_fast else None
-    with asyncio.Runner(loop_factory=fast) as runner:
-        held = [provider.warm() for provider in warm]
-
-        async def enter():
-            for each in held:
-                await each.__aenter__()
-
-        async def leave():
-            for each in held:
-                await each.__aexit__(None, None, None)
-
-        async def bounded(scene):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await scene
-
-        runner.run(enter())
-        try:
-            yield lambda scene: runner.run(bounded(scene))
-        finally:
-            runner.run(leave())
-
-
 def say(link, *pieces: str, context: ContextId = ONE) -> None:
     """Give a context text, and end it."""
     for piece in pieces:
         link.send(SpeakText(context_id=context, text=piece))
     link.send(FinishSpeech(context_id=context))
-
-
-def kill(pid: int) -> None:
-    """End a process of ours, and come back when it is dead: its sockets are closed then."""
-    os.kill(pid, signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-
-@contextmanager
-def halted(pid: int) -> Generator[None]:
-    """Have a process of ours stand still."""
-    os.kill(pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def until_done(events: AsyncIterator, context: ContextId = ONE) -> bytes:

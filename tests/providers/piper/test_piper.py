@@ -24,18 +24,8 @@ from beluga_voice.interfaces import TtsOptions
 from beluga_voice.providers.tts.piper import Piper
 from beluga_voice.providers.workers import busy
 from providers.piper.hand_built_piper import RATE, SYMBOL_SAMPLES, build, letters_in
-from providers.piper.piper_stage import (
-    NATIVE_FORMAT,
-    ONE,
-    TWO,
-    VOICE,
-    halted,
-    kill,
-    piper,
-    say,
-    stage,
-    until_done,
-)
+from providers.piper.piper_stage import NATIVE_FORMAT, ONE, TWO, VOICE, piper, say, until_done
+from providers.worker_stage import halted, kill, stage
 
 NATIVE = TtsOptions(output_format=NATIVE_FORMAT)
 LONG = "one two three four. " * 500

@@ -4,7 +4,8 @@ from contextlib import asynccontextmanager
 
 from beluga_voice.testing.conformance import check_text_to_speech
 from providers.piper.hand_built_piper import build
-from providers.piper.piper_stage import VOICE, Interpreted, piper, stage
+from providers.piper.piper_stage import VOICE, Interpreted, piper
+from providers.worker_stage import stage
 
 
 def test_it_keeps_its_promises(tmp_path):

@@ -9,8 +9,9 @@ import pytest
 
 from beluga_voice.errors import ConfigurationError, Unreachable
 from providers.piper.hand_built_piper import RATE, build, letters_in
-from providers.piper.piper_stage import piper, stage
+from providers.piper.piper_stage import piper
 from providers.piper.test_piper import sound_of
+from providers.worker_stage import stage
 
 NAME = "en_US-hand-built"
 ROUTES = """

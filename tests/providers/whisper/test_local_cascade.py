@@ -21,7 +21,8 @@ from providers.piper.hand_built_piper import build as build_voice
 from providers.piper.piper_stage import NATIVE_FORMAT, VOICE, piper
 from providers.whisper.hand_built_whisper import build as build_model
 from providers.whisper.hand_built_whisper import tones_of
-from providers.whisper.whisper_stage import stage, whisper
+from providers.whisper.whisper_stage import whisper
+from providers.worker_stage import stage
 
 
 class Echo:

@@ -28,7 +28,8 @@ from beluga_voice.providers.stt.whisper import Whisper
 from beluga_voice.providers.stt.whisper._model import voice_in
 from beluga_voice.providers.workers import busy
 from providers.whisper.hand_built_whisper import build, tones_of
-from providers.whisper.whisper_stage import halted, kill, say, stage, until_final, whisper
+from providers.whisper.whisper_stage import say, until_final, whisper
+from providers.worker_stage import halted, kill, stage
 
 ONE, TWO = UtteranceId("one"), UtteranceId("two")
 WORD = 3200

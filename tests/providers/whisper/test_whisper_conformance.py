@@ -4,7 +4,8 @@ from contextlib import asynccontextmanager
 
 from beluga_voice.testing.conformance import check_speech_to_text
 from providers.whisper.hand_built_whisper import build
-from providers.whisper.whisper_stage import Interpreted, stage, whisper
+from providers.whisper.whisper_stage import Interpreted, whisper
+from providers.worker_stage import stage
 
 
 def test_it_keeps_its_promises(tmp_path):

@@ -12,7 +12,8 @@ from beluga_voice.errors import Unreachable
 from beluga_voice.events import FinishUtterance, SendAudio, UtteranceId
 from beluga_voice.interfaces import SttOptions
 from providers.whisper.hand_built_whisper import build, tones_of
-from providers.whisper.whisper_stage import stage, until_final, whisper
+from providers.whisper.whisper_stage import until_final, whisper
+from providers.worker_stage import stage
 
 NAME = "Systran/faster-whisper-tiny"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -1,71 +1,20 @@
 """Where Whisper is tried: a model made by hand, real processes, and time that nobody waits for."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from beluga_voice.cli.fast import FastLoop
 from beluga_voice.events import LinkReady, SendAudio, Transcript
-from beluga_voice.providers import workers
 from beluga_voice.providers.stt.whisper import Whisper
 from beluga_voice.testing.speech import words_in
 from providers.whisper.hand_built_whisper import tones_of
-
-PATIENCE_SECONDS = 60
+from providers.worker_stage import kill
 
 
 def whisper(model, **settings) -> Whisper:
     """One that takes tones for a voice, and looks for interim words as often as it may."""
     settings = {"threads": 1, "interim_milliseconds": 200, "interim_share": 1.0} | settings
     return Whisper(model=str(model), **{"hears_only_voice": False} | settings)
-
-
-@contextmanager
-def stage(*warm: Whisper, is_fast: bool = True) -> Generator[Callable]:
-    """Runs scenes one after the other, with the models of `warm` loaded throughout.
-
-    Waiting takes no time where only our own work is waited for. A process that dies is not that.
-    """
-    fast = (lambda: FastLoop(workers.busy)) if is_fast else None
-    with asyncio.Runner(loop_factory=fast) as runner:
-        held = [provider.warm() for provider in warm]
-
-        async def enter():
-            for each in held:
-                await each.__aenter__()
-
-        async def leave():
-            for each in held:
-                await each.__aexit__(None, None, None)
-
-        async def bounded(scene):
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                return await scene
-
-        runner.run(enter())
-        try:
-            yield lambda scene: runner.run(bounded(scene))
-        finally:
-            runner.run(leave())
-
-
-def kill(pid: int) -> None:
-    """End a process of ours, and come back when it is dead: its sockets are closed then."""
-    os.kill(pid, signal.SIGKILL)
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-
-@contextmanager
-def halted(pid: int) -> Generator[None]:
-    """Have a process of ours stand still."""
-    os.kill(pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def until_final(events: AsyncIterator) -> list[Transcript]:

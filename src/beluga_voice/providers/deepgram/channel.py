@@ -8,9 +8,9 @@ read 2026-11-21.
 import asyncio
 import os
 import ssl as tls
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
+from typing import override
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import msgspec
@@ -19,8 +19,9 @@ from websockets.exceptions import InvalidStatus
 from beluga_voice.errors import ConfigurationError, Denied, LinkLost, ProviderError
 from beluga_voice.events import ServiceFailed
 from beluga_voice.interfaces import WireMessage
-from beluga_voice.providers.deepgram.timed import TICK, Timed
+from beluga_voice.providers.deepgram.timed import Timed
 from beluga_voice.providers.requests import refusal
+from beluga_voice.providers.ticking import TickingChannel
 from beluga_voice.transports.websocket import connect_websocket
 from beluga_voice.transports.wire import ClosingChannel
 
@@ -33,81 +34,20 @@ _SCHEMES = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
 _WEB = {"ws": "http", "wss": "https"}
 
 
-class TimedChannel:
-    """A channel that hands `TICK` to a codec when its alarm rings, between the messages.
-
-    The messages have one reader, who has dealt with one before asking for the next.
-    """
+class HeardChannel(TickingChannel):
+    """A channel that tells a codec of each message as it leaves, and wakes it at its alarm."""
 
     def __init__(self, channel: ClosingChannel, codec: Timed) -> None:
-        self._channel = channel
+        changed = asyncio.Event()
+        codec.alarm.watch(changed.set)
+        super().__init__(channel, codec, changed)
         self._codec = codec
-        self._timer: asyncio.TimerHandle | None = None
-        self._bell: asyncio.Future[None] | None = None
 
-    @property
-    def close_code(self) -> int | None:
-        """The peer's close code."""
-        return self._channel.close_code
-
-    @property
-    def close_reason(self) -> str:
-        """The peer's own words on why it closed."""
-        return self._channel.close_reason
-
+    @override
     async def send(self, message: WireMessage, /) -> None:
         """Send one message, as the channel below does."""
         self._codec.passed(message)
-        await self._channel.send(message)
-
-    async def __aiter__(self) -> AsyncIterator[WireMessage]:
-        messages = aiter(self._channel)
-        reading: asyncio.Task[WireMessage | None] | None = None
-        self._codec.alarm.watch(self._wind)
-        try:
-            while True:
-                if reading is None:
-                    reading = asyncio.create_task(_next(messages), name="deepgram reading")
-                self._bell = asyncio.get_running_loop().create_future()
-                self._wind()
-                waited: set[asyncio.Future[Any]] = {reading, self._bell}
-                await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-                self._bell = None
-                if not reading.done():
-                    self._codec.alarm.rang()
-                    yield TICK
-                    continue
-                message = reading.result()
-                reading = None
-                if message is None:
-                    return
-                yield message
-        finally:
-            self._codec.alarm.watch(None)
-            self._unwind()
-            if reading is not None:
-                reading.cancel()
-                await asyncio.wait({reading})
-
-    def _wind(self) -> None:
-        self._unwind()
-        if self._codec.alarm.at is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._codec.alarm.at, self._ring)
-
-    def _unwind(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _ring(self) -> None:
-        if self._bell is not None and not self._bell.done():
-            self._bell.set_result(None)
-
-
-async def _next(messages: AsyncIterator[WireMessage]) -> WireMessage | None:
-    """The next message; `None` at the end."""
-    return await anext(messages, None)
+        await super().send(message)
 
 
 def address_of(endpoint: str | None, path: str, *, op: str) -> str:
@@ -152,7 +92,7 @@ async def open_deepgram(
     seconds: float,
     ssl: tls.SSLContext | None,
     provider: str,
-) -> AsyncGenerator[TimedChannel]:
+) -> AsyncGenerator[HeardChannel]:
     """Open a websocket for that codec; on leaving, say goodbye in the service's own way.
 
     Raises `Denied` without a key, and as `connect_websocket` does, with the service's reason.
@@ -174,7 +114,7 @@ async def open_deepgram(
                 error.args = (error.message,)
             raise
         try:
-            yield TimedChannel(channel, codec)
+            yield HeardChannel(channel, codec)
         finally:
             # A socket that is left without it goes on counting as one that is used.
             if channel.close_code is None:

@@ -12,10 +12,7 @@ import msgspec
 
 from beluga_voice.errors import BrokenProtocol
 from beluga_voice.interfaces import WireMessage
-
-TICK = "\0tick"
-"""The message that a service never sends. It is told by identity."""
-
+from beluga_voice.providers.tick import Ticking
 
 _EARLY_SECONDS = 1e-6
 
@@ -34,7 +31,7 @@ class Alarm:
         self.at: float | None = None
         self._on_change: Callable[[], None] | None = None
 
-    def watch(self, on_change: Callable[[], None] | None) -> None:
+    def watch(self, on_change: Callable[[], None]) -> None:
         """Call that whenever the moment comes nearer."""
         self._on_change = on_change
 
@@ -51,7 +48,7 @@ class Alarm:
         self.at = None
 
 
-class Timed(Protocol):
+class Timed(Ticking, Protocol):
     """Who wants to be woken, and to know what goes out."""
 
     @property
@@ -69,6 +66,11 @@ class TimedCodec[R]:
         self._replies: list[WireMessage] = []
         self._told: list[R] = []
         """Events that came of a command: they are told at the next tick, which is at once."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When a `TICK` is wanted next."""
+        return self.alarm.at
 
     def replies(self) -> list[WireMessage]:
         """What is to be sent without a command."""

@@ -31,12 +31,13 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
 from beluga_voice.providers.deepgram.failures import failure_of_close
-from beluga_voice.providers.deepgram.timed import TICK, TimedCodec, is_due
+from beluga_voice.providers.deepgram.timed import TimedCodec, is_due
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.deepgram._capabilities import NAME
 from beluga_voice.providers.stt.deepgram._options import Settings, query_of
 from beluga_voice.providers.stt.deepgram._utterances import Utterance, Utterances
 from beluga_voice.providers.stt.deepgram._wire import Word
+from beluga_voice.providers.tick import TICK
 
 LOUD = 0.003
 """Sound above this fraction of full scale (-50 dB) is no silence."""
@@ -156,6 +157,7 @@ class ListeningCodec(TimedCodec[SttEvent]):
         """The events of a message; raises `BrokenProtocol` for what is none of the protocol."""
         now = self._now()
         if message is TICK:
+            self.alarm.rang()
             events = self._woken(now)
         elif isinstance(message, bytes):
             raise BrokenProtocol("sound from a service that listens", op="decode", provider=NAME)

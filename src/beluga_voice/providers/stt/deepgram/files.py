@@ -52,6 +52,7 @@ class DeepgramFiles:
     `Denied` without a key, and `MissingExtra`.
     """
 
+    extra = "deepgram"
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
 

@@ -13,7 +13,7 @@ from beluga_voice.events import LinkReady, SttCommand, SttEvent
 from beluga_voice.interfaces import SttOptions
 from beluga_voice.providers.deepgram.channel import (
     KEY_VARIABLE,
-    TimedChannel,
+    HeardChannel,
     address_of,
     open_deepgram,
 )
@@ -115,7 +115,7 @@ class Deepgram:
         codec = self._codec(options)
 
         @asynccontextmanager
-        async def channel(_: SttOptions) -> AsyncGenerator[TimedChannel]:
+        async def channel(_: SttOptions) -> AsyncGenerator[HeardChannel]:
             async with open_deepgram(
                 self._address,
                 codec.query,

@@ -40,7 +40,6 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
-from beluga_voice.providers.elevenlabs.tick import TICK
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.elevenlabs import _wire as wire
 from beluga_voice.providers.stt.elevenlabs._capabilities import (
@@ -52,6 +51,7 @@ from beluga_voice.providers.stt.elevenlabs._capabilities import (
 )
 from beluga_voice.providers.stt.elevenlabs._errors import ERRORS, category_of_close, message_of
 from beluga_voice.providers.stt.elevenlabs._options import Settings
+from beluga_voice.providers.tick import TICK
 
 SPARE_SILENCE_SECONDS = 0.5
 """Silence beyond what the service waits for."""
@@ -281,7 +281,7 @@ class ScribeCodec:
 
     def decode(self, message: WireMessage, /) -> list[SttEvent]:
         """Read all of a message before anything changes, so that a broken one changes nothing."""
-        if message == TICK:
+        if message is TICK:
             return self._moment()
         said = wire.read(message)
         kind = said.message_type

@@ -54,6 +54,7 @@ class ScribeFiles:
     `MissingExtra`.
     """
 
+    extra = "elevenlabs"
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
 

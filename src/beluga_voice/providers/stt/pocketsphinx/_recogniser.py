@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from beluga_voice.providers.stt.pocketsphinx._phrases import arpa, guessed_pronunciation, words_of
-from beluga_voice.providers.stt.pocketsphinx._wire import Word
+from beluga_voice.providers.stt.worker_wire import Finished, Word
 
+LANGUAGE = "en"
 RATE = 16000
 _SAMPLES_PER_FRAME = RATE // 100
 _VARIANT = re.compile(r"\(\d+\)$")
@@ -127,12 +128,26 @@ class Recogniser:
         words = [*self._carried, *(self._words() if self._is_open else ())]
         return " ".join(word.text for word in words)
 
-    def finish(self) -> tuple[Word, ...]:
+    def finish(self, utterance_id: str) -> Finished:
         """End the utterance; all its words."""
         words = (*self._carried, *self._finished())
+        self._forget()
+        return Finished(
+            utterance_id=utterance_id,
+            text=" ".join(word.text for word in words),
+            words=words,
+            confidence=sum(word.confidence for word in words) / len(words) if words else None,
+            language=LANGUAGE,
+        )
+
+    def drop(self) -> None:
+        """Forget the utterance."""
+        self._finished()
+        self._forget()
+
+    def _forget(self) -> None:
         self._carried = []
         self._carried_samples = self._samples = 0
-        return words
 
     def _finished(self) -> list[Word]:
         if not self._is_open:

@@ -7,16 +7,18 @@ from typing import assert_never
 
 import msgspec
 
-from beluga_voice.providers.stt.pocketsphinx import _wire as wire
+from beluga_voice.providers.stt import worker_wire as wire
 from beluga_voice.providers.stt.pocketsphinx._recogniser import (
-    RATE,
+    LANGUAGE,
     Decoder,
     Recogniser,
     decoder_for,
     make_decoder,
 )
+from beluga_voice.providers.stt.pocketsphinx._wire import Open, Opened
 from beluga_voice.providers.worker_process import Line, run
 
+_openings: msgspec.msgpack.Decoder[Open] = msgspec.msgpack.Decoder(Open)
 _requests: msgspec.msgpack.Decoder[wire.Request] = msgspec.msgpack.Decoder(wire.Request)
 _answers = msgspec.msgpack.Encoder()
 
@@ -30,35 +32,33 @@ def load() -> Callable[[Line], None]:
 
 def listen(line: Line, general: Decoder, settings: dict[str, float]) -> None:
     """Answer one link's requests until it ends."""
-    recogniser = Recogniser(general, None, bias=0.0, longest_samples=RATE)
-    interim_samples = unseen = 0
+    opening = _openings.decode(line.receive())
+    phrases, guessed = decoder_for(opening.phrases, general, settings)
+    recogniser = Recogniser(
+        general, phrases, bias=opening.bias, longest_samples=opening.longest_samples
+    )
+    line.complete(_answers.encode(Opened(pid=os.getpid(), guessed=guessed)))
+    unseen = 0
     shown = ""
     while True:
         request = _requests.decode(line.receive())
         answer: wire.Answer
         match request:
-            case wire.Open():
-                phrases, guessed = decoder_for(request.phrases, general, settings)
-                recogniser = Recogniser(
-                    general, phrases, bias=request.bias, longest_samples=request.longest_samples
-                )
-                interim_samples = request.interim_samples
-                answer = wire.Opened(pid=os.getpid(), guessed=guessed)
             case wire.Hear(pcm=pcm):
                 recogniser.hear(pcm)
                 unseen += len(pcm) // 2
                 changed = None
-                if interim_samples and unseen >= interim_samples:
+                if opening.interim_samples and unseen >= opening.interim_samples:
                     unseen = 0
                     text = recogniser.text()
                     if text and text != shown:
                         shown = changed = text
-                answer = wire.Heard(text=changed)
+                answer = wire.Heard(text=changed, language=LANGUAGE)
             case wire.Finish(utterance_id=utterance_id):
-                answer = wire.Finished(utterance_id=utterance_id, words=recogniser.finish())
+                answer = recogniser.finish(utterance_id)
                 shown, unseen = "", 0
             case wire.Drop():
-                recogniser.finish()
+                recogniser.drop()
                 answer = wire.Dropped()
                 shown, unseen = "", 0
             case _:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from beluga_voice.providers.stt.whisper._languages import joined
 from beluga_voice.providers.stt.whisper._model import RATE, Asked, Found
-from beluga_voice.providers.stt.whisper._wire import Finished, Word
+from beluga_voice.providers.stt.worker_wire import Finished, Word
 
 LONGEST_SAMPLES = 28 * RATE
 """Sound that is heard as a whole; the model's window is 30 s."""

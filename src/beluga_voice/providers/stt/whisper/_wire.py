@@ -1,4 +1,4 @@
-"""What our process and the one with the model say to each other."""
+"""How a link to the process with the model begins; what follows is in `stt.worker_wire`."""
 
 from enum import StrEnum
 
@@ -30,25 +30,6 @@ class Open(msgspec.Struct, tag="open", frozen=True):
     """How much of the time that may take."""
 
 
-class Hear(msgspec.Struct, tag="hear", frozen=True):
-    """More sound; answered by `Heard`."""
-
-    pcm: bytes
-
-
-class Finish(msgspec.Struct, tag="finish", frozen=True):
-    """The utterance ends; answered by `Finished`."""
-
-    utterance_id: str
-
-
-class Drop(msgspec.Struct, tag="drop", frozen=True):
-    """The utterance is not wanted; answered by `Dropped`."""
-
-
-type Request = Open | Hear | Finish | Drop
-
-
 class Opened(msgspec.Struct, tag="opened", frozen=True):
     """The process listens. `unused_phrases` did not fit into what the model can be told."""
 
@@ -72,42 +53,3 @@ class Refused(msgspec.Struct, tag="refused", frozen=True):
 
     reason: Reason
     detail: str
-
-
-class Heard(msgspec.Struct, tag="heard", frozen=True):
-    """The sound was taken; `text` if the words heard so far are others than before."""
-
-    text: str | None
-    language: str | None
-
-
-class Word(msgspec.Struct, frozen=True, array_like=True):
-    """A word; `start` and `end` in samples from the start of the utterance."""
-
-    text: str
-    start: int
-    end: int
-    confidence: float
-
-
-class Finished(msgspec.Struct, tag="finished", frozen=True):
-    """All that was said in the utterance."""
-
-    utterance_id: str
-    text: str
-    words: tuple[Word, ...]
-    confidence: float | None
-    language: str | None
-
-
-class Dropped(msgspec.Struct, tag="dropped", frozen=True):
-    """The utterance is forgotten."""
-
-
-class Failed(msgspec.Struct, tag="failed", frozen=True):
-    """The model broke off; the link ends."""
-
-    reason: Reason
-
-
-type Answer = Opened | Refused | Heard | Finished | Dropped | Failed

@@ -5,22 +5,22 @@ is a file that you fetch once; a call never fetches anything. One process has it
 links (see `shared_worker`).
 """
 
-import asyncio
 import contextlib
 import os
 import shlex
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from beluga_voice.errors import ConfigurationError, Unreachable
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import Capabilities, SttOptions, TurnOwner
+from beluga_voice.providers.program import run_program
 from beluga_voice.providers.stt.whisper import _wire as wire
 from beluga_voice.providers.stt.whisper._languages import TAGS, code_of
-from beluga_voice.providers.stt.whisper._link import FORMAT, WhisperLink
-from beluga_voice.providers.workers import keep_warm, open_worker, require
+from beluga_voice.providers.stt.whisper._link import WhisperLink
+from beluga_voice.providers.stt.worker_link import FORMAT
+from beluga_voice.providers.workers import keep_warm, require
 from beluga_voice.support import refuse_unsupported_stt
 
 _MODULE = "beluga_voice.providers.stt.whisper.worker"
@@ -54,6 +54,7 @@ class Whisper:
     what is not there or does not fit, and `MissingExtra` without the extra `whisper`.
     """
 
+    extra = "whisper"
     name = "whisper"
     capabilities = Capabilities(
         input_formats=(FORMAT,),
@@ -125,25 +126,19 @@ class Whisper:
         """
         refuse_unsupported_stt(options, self.capabilities, self.name)
         require("faster_whisper", "Whisper", extra="whisper")
-        for is_last in (False, True):
-            link = self._link()
-            async with open_worker(
-                _MODULE, self._settings, receive=link.receive, ended=link.fail
-            ) as worker:
-                try:
-                    await link.open(
-                        worker, self._request(options), within_seconds=self._start_seconds
-                    )
-                except Unreachable:
-                    if is_last:
-                        raise
-                    # A process that has just died may still have taken the link.
-                    continue
-                try:
-                    yield link
-                finally:
-                    link.close()
-                return
+        link = WhisperLink(
+            model=self._model,
+            fetch=shlex.join(["python", *self._fetch]),
+            max_waiting_bytes=self._max_waiting_bytes,
+            answer_seconds=self._answer_seconds,
+        )
+        async with link.running(
+            _MODULE,
+            self._settings,
+            opening=self._request(options),
+            within_seconds=self._start_seconds,
+        ):
+            yield link
 
     def warm(self) -> AbstractAsyncContextManager[None]:
         """Keep the model loaded between links, for as long as the context lasts."""
@@ -157,31 +152,8 @@ class Whisper:
         fetched is kept, and the rest is fetched next time.
         """
         require("faster_whisper", "Whisper", extra="whisper")
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *self._fetch,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            _, said = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            lines = said.decode(errors="replace").split("\n")
-            why = next((line for line in reversed(lines) if line.strip()), "no reason was given")
-            message = f"the model {self._model!r} was not fetched: {why.strip()}"
-            raise Unreachable(message, op="download", provider=self.name)
-
-    def _link(self) -> WhisperLink:
-        return WhisperLink(
-            model=self._model,
-            fetch=shlex.join(["python", *self._fetch]),
-            max_waiting_bytes=self._max_waiting_bytes,
-            answer_seconds=self._answer_seconds,
+        await run_program(
+            *self._fetch, failing=f"the model {self._model!r} was not fetched", provider=self.name
         )
 
     def _request(self, options: SttOptions) -> wire.Open:

@@ -10,18 +10,20 @@ from typing import assert_never
 import msgspec
 
 from beluga_voice.providers.shared_worker import Gate, run_shared, say_last
-from beluga_voice.providers.stt.whisper import _wire as wire
+from beluga_voice.providers.stt import worker_wire as wire
 from beluga_voice.providers.stt.whisper._model import RATE, Broken, Model, Shelf, voice_in
 from beluga_voice.providers.stt.whisper._recogniser import Recogniser, Sound
+from beluga_voice.providers.stt.whisper._wire import Open, Opened, Refused, Settings
 from beluga_voice.providers.worker_process import Line
 
+_openings: msgspec.msgpack.Decoder[Open] = msgspec.msgpack.Decoder(Open)
 _requests: msgspec.msgpack.Decoder[wire.Request] = msgspec.msgpack.Decoder(wire.Request)
 _answers = msgspec.msgpack.Encoder()
 
 
 def load() -> Callable[[Line], None]:
     """Begin to load the model, for all links; the argument is JSON settings."""
-    settings = msgspec.json.decode(sys.argv[1], type=wire.Settings)
+    settings = msgspec.json.decode(sys.argv[1], type=Settings)
     shelf = Shelf(settings)
     threading.Thread(target=shelf.preload, name="model", daemon=True).start()
     gate = Gate(settings.parallel)
@@ -49,13 +51,11 @@ class _Desk:
 
     def serve(self) -> None:
         """Answer until the link ends; a model that breaks off ends it."""
-        opening = _requests.decode(self._line.receive())
-        if not isinstance(opening, wire.Open):
-            raise TypeError("a link begins with Open")
+        opening = _openings.decode(self._line.receive())
         try:
             recogniser = self._open(opening)
         except Broken as broken:
-            say_last(self._line, _answers.encode(wire.Refused(broken.reason, broken.detail)))
+            say_last(self._line, _answers.encode(Refused(broken.reason, broken.detail)))
         try:
             while True:
                 request = _requests.decode(self._line.receive())
@@ -63,17 +63,17 @@ class _Desk:
         except Broken as broken:
             say_last(self._line, _answers.encode(wire.Failed(broken.reason)))
 
-    def _open(self, request: wire.Open) -> Recogniser:
+    def _open(self, request: Open) -> Recogniser:
         model = self._shelf.model()
         model.expect(request.language)
         hint, unused = model.hint_of(request.phrases)
         self._interim_samples = request.interim_samples
         self._interim_share = request.interim_share
         self._begin()
-        self._complete(wire.Opened(pid=os.getpid(), unused_phrases=unused))
+        self._complete(Opened(pid=os.getpid(), unused_phrases=unused))
         return self._recogniser(model, request, hint)
 
-    def _recogniser(self, model: Model, request: wire.Open, hint: str | None) -> Recogniser:
+    def _recogniser(self, model: Model, request: Open, hint: str | None) -> Recogniser:
         return Recogniser(
             model.transcribe,
             voice_in if request.hears_only_voice else _everywhere,
@@ -95,8 +95,6 @@ class _Desk:
                 self._begin()
                 recogniser.drop()
                 return wire.Dropped()
-            case wire.Open():
-                raise TypeError("a link is opened once")
             case _:
                 assert_never(request)
 
@@ -111,21 +109,21 @@ class _Desk:
             with self._gate.turn():
                 recogniser.settle()
         if not self._interim_samples or self._taken < self._next_look or self._line.waiting():
-            return wire.Heard(text=None, language=None)
+            return wire.Heard()
         with self._gate.spare_turn() as has_turn:
             if not has_turn:
-                return wire.Heard(text=None, language=None)
+                return wire.Heard()
             began = time.monotonic()
             text, language = recogniser.text()
             took = time.monotonic() - began
         pause = int(took / self._interim_share * RATE)
         self._next_look = self._taken + max(self._interim_samples, pause)
         if not text or text == self._shown:
-            return wire.Heard(text=None, language=None)
+            return wire.Heard()
         self._shown = text
         return wire.Heard(text=text, language=language)
 
-    def _complete(self, answer: wire.Answer) -> None:
+    def _complete(self, answer: Opened | wire.Answer) -> None:
         self._line.complete(_answers.encode(answer))
 
 

@@ -40,9 +40,10 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.deepgram.failures import category_of, failure_of_close
-from beluga_voice.providers.deepgram.timed import TICK, TimedCodec, is_due, read
+from beluga_voice.providers.deepgram.timed import TimedCodec, is_due, read
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.sendable import sendable
+from beluga_voice.providers.tick import TICK
 from beluga_voice.providers.tts.deepgram import _wire as wire
 from beluga_voice.providers.tts.deepgram._capabilities import (
     CAPABILITIES,
@@ -232,6 +233,7 @@ class AuraCodec(TimedCodec[TtsEvent]):
         now = self._now()
         events: list[TtsEvent] = []
         if message is TICK:
+            self.alarm.rang()
             events = self._woken(now)
         else:
             self._heard_at = now

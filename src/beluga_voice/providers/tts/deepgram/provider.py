@@ -14,7 +14,7 @@ from beluga_voice.events import LinkReady, TtsCommand, TtsEvent
 from beluga_voice.interfaces import TtsOptions, Voice
 from beluga_voice.providers.deepgram.channel import (
     KEY_VARIABLE,
-    TimedChannel,
+    HeardChannel,
     address_of,
     open_deepgram,
 )
@@ -92,7 +92,7 @@ class DeepgramTts:
         )
 
         @asynccontextmanager
-        async def channel(_: TtsOptions) -> AsyncGenerator[TimedChannel]:
+        async def channel(_: TtsOptions) -> AsyncGenerator[HeardChannel]:
             async with open_deepgram(
                 self._address,
                 codec.query,

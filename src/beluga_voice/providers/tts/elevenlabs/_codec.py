@@ -34,9 +34,9 @@ from beluga_voice.events import (
     TtsEvent,
 )
 from beluga_voice.interfaces import Capabilities, TtsOptions, WireMessage, output_format_of
-from beluga_voice.providers.elevenlabs.tick import TICK
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.sendable import sendable
+from beluga_voice.providers.tick import TICK
 from beluga_voice.providers.tts.elevenlabs import _wire as wire
 from beluga_voice.providers.tts.elevenlabs._capabilities import MAX_CONTEXTS
 from beluga_voice.providers.tts.elevenlabs._context import Context, WrongSound
@@ -295,7 +295,7 @@ class ElevenLabsCodec:
 
     def decode(self, message: WireMessage, /) -> list[TtsEvent]:
         """Read all of a message before anything changes, so that a broken one changes nothing."""
-        if message == TICK:
+        if message is TICK:
             return self._moment()
         said = wire.read(message)
         sound = said.sound

@@ -18,6 +18,7 @@ _UTF8 = 1
 _RATE, _PITCH = 1, 3
 _LIST_END, _WORD = 0, 1
 _CALLBACK_MILLISECONDS = 60
+_SEED = 1
 
 type OnSound = Callable[[bytes, list[tuple[int, int]]], bool]
 """Given 16-bit sound and the (position in the text, sample) of words that begin; False stops."""
@@ -60,6 +61,8 @@ class Library:
         )
         if self.rate <= 0:
             raise OSError("eSpeak NG did not find its data")
+        # Its breath is noise, begun by the time of day: so a new worker speaks as the last one did.
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(_SEED))
         self._on_sound: OnSound = lambda _sound, _words: False
         self._error: BaseException | None = None
         # Kept, because the library does not: a collected callback is a crash.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from beluga_voice.audio.resample import Resampler
 from beluga_voice.providers.tts.espeak._library import Library
-from beluga_voice.providers.tts.espeak._wire import Audio, Word, Words
+from beluga_voice.providers.tts.worker_wire import Audio, Send, Word, Words
 
 _TOKEN = re.compile(r"\S+")
 _PAUSES = {".": 400, "!": 400, "?": 400, "…": 400, ":": 290, ";": 290, ",": 180}
@@ -43,9 +43,7 @@ class Speaker:
         self._words: list[Word] = []
         self._pause_milliseconds = 0
 
-    def speak(
-        self, text: str, send: Callable[[Audio | Words], None], goes_on: Callable[[], bool]
-    ) -> None:
+    def speak(self, text: str, send: Send, goes_on: Callable[[], bool], /) -> None:
         """Speak a piece; `goes_on` is asked for every 60 ms of sound."""
         text = plain(text)
         if not text.strip():
@@ -68,11 +66,11 @@ class Speaker:
         self._give(b"", send)
         self._pause_milliseconds = _PAUSES.get(text.rstrip()[-1], 0)
 
-    def finish(self, send: Callable[[Audio | Words], None]) -> None:
+    def finish(self, send: Send, /) -> None:
         """Give what is left."""
         self._give(b"" if self._resampler is None else self._resampler.flush(), send)
 
-    def _pause(self, send: Callable[[Audio | Words], None]) -> None:
+    def _pause(self, send: Send) -> None:
         """The rest between two pieces; the library makes none at the end of a text."""
         samples = (
             self._pause_milliseconds * _PAUSES_PACE * self._library.rate // (1000 * self._pace)
@@ -92,7 +90,7 @@ class Speaker:
             for text, start, end in words
         ]
 
-    def _give(self, pcm: bytes, send: Callable[[Audio | Words], None]) -> None:
+    def _give(self, pcm: bytes, send: Send) -> None:
         """Send sound, then the words of which all sound was sent."""
         if pcm:
             self._sent += len(pcm) // 2

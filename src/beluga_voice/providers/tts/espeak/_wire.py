@@ -1,4 +1,4 @@
-"""What our process and a speaking worker say to each other."""
+"""How a link to a speaking worker begins; what follows is in `tts.worker_wire`."""
 
 import msgspec
 
@@ -13,71 +13,8 @@ class Open(msgspec.Struct, tag="open", frozen=True):
     rate: int
 
 
-class Speak(msgspec.Struct, tag="speak", frozen=True):
-    """More text of a context; `Audio` and `Words` follow, completed by `Spoken`."""
-
-    context_id: str
-    text: str
-
-
-class Finish(msgspec.Struct, tag="finish", frozen=True):
-    """No more text; the last `Audio` follows, completed by `Done`."""
-
-    context_id: str
-
-
-class Cancel(msgspec.Struct, tag="cancel", frozen=True):
-    """Stop the context; completed by `Cancelled`, after which nothing of it follows."""
-
-    context_id: str
-
-
-type Request = Open | Speak | Finish | Cancel
-
-
 class Opened(msgspec.Struct, tag="opened", frozen=True):
     """The process that speaks and its voice, `None` if it has none of those asked for."""
 
     pid: int
     voice: str | None
-
-
-class Audio(msgspec.Struct, tag="audio", frozen=True):
-    """Sound of a context at the rate asked for."""
-
-    context_id: str
-    pcm: bytes
-
-
-class Word(msgspec.Struct, frozen=True, array_like=True):
-    """A word; `start` and `end` in samples from the start of the context."""
-
-    text: str
-    start: int
-    end: int
-
-
-class Words(msgspec.Struct, tag="words", frozen=True):
-    """Words whose sound was sent."""
-
-    context_id: str
-    words: tuple[Word, ...]
-
-
-class Spoken(msgspec.Struct, tag="spoken", frozen=True):
-    """A piece of text was spoken, or given up."""
-
-
-class Done(msgspec.Struct, tag="done", frozen=True):
-    """All sound of the context was sent."""
-
-    context_id: str
-
-
-class Cancelled(msgspec.Struct, tag="cancelled", frozen=True):
-    """Nothing more of the context follows."""
-
-    context_id: str
-
-
-type Answer = Opened | Audio | Words | Spoken | Done | Cancelled

@@ -1,9 +1,10 @@
 """Speaks the sentences of one context, in the process with the voices."""
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from beluga_voice.audio.resample import Resampler
+from beluga_voice.providers.tts.worker_wire import Audio, Send
 
 _PIECE_BYTES = 4800
 
@@ -27,28 +28,36 @@ class Speaker:
     """
 
     def __init__(
-        self, say: Callable[[str], bytes], *, voice_rate: int, rate: int, pause_samples: int
+        self,
+        context_id: str,
+        say: Callable[[str], bytes],
+        *,
+        voice_rate: int,
+        rate: int,
+        pause_samples: int,
     ) -> None:
+        self._context_id = context_id
         self._say = say
         self._resampler = Resampler(voice_rate, rate)
         self._pause = bytes(2 * pause_samples)
         self._has_spoken = False
 
-    def speak(self, sentence: str) -> Iterator[bytes]:
-        """Its sound at the rate of the link, computed when it is first asked for."""
-        sound = self._say(plain(sentence))
+    def speak(self, text: str, send: Send, goes_on: Callable[[], bool], /) -> None:
+        """Speak a sentence, in pieces at the rate of the link."""
+        sound = self._say(plain(text))
         if not sound:
             return
         if self._has_spoken:
             sound = self._pause + sound
         self._has_spoken = True
-        yield from _pieces(self._resampler.feed(sound))
+        self._give(self._resampler.feed(sound), send, goes_on)
 
-    def finish(self) -> Iterator[bytes]:
-        """Sound that is left."""
-        yield from _pieces(self._resampler.flush())
+    def finish(self, send: Send, /) -> None:
+        """Give what is left."""
+        self._give(self._resampler.flush(), send, lambda: True)
 
-
-def _pieces(pcm: bytes) -> Iterator[bytes]:
-    for at in range(0, len(pcm), _PIECE_BYTES):
-        yield pcm[at : at + _PIECE_BYTES]
+    def _give(self, pcm: bytes, send: Send, goes_on: Callable[[], bool]) -> None:
+        for at in range(0, len(pcm), _PIECE_BYTES):
+            if not goes_on():
+                return
+            send(Audio(context_id=self._context_id, pcm=pcm[at : at + _PIECE_BYTES]))

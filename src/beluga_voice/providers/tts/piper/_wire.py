@@ -1,4 +1,4 @@
-"""What our process and the one with the voices say to each other."""
+"""How a link to the process with the voices begins; what follows is in `tts.worker_wire`."""
 
 from enum import StrEnum
 
@@ -29,28 +29,6 @@ class Open(msgspec.Struct, tag="open", frozen=True):
     """Silence between two sentences."""
 
 
-class Speak(msgspec.Struct, tag="speak", frozen=True):
-    """A sentence of a context; `Audio` follows, completed by `Spoken`."""
-
-    context_id: str
-    sentence: str
-
-
-class Finish(msgspec.Struct, tag="finish", frozen=True):
-    """No more text; the last `Audio` follows, completed by `Done`."""
-
-    context_id: str
-
-
-class Cancel(msgspec.Struct, tag="cancel", frozen=True):
-    """Stop the context; completed by `Cancelled`, after which nothing of it follows."""
-
-    context_id: str
-
-
-type Request = Open | Speak | Finish | Cancel
-
-
 class Opened(msgspec.Struct, tag="opened", frozen=True):
     """The process speaks with that voice."""
 
@@ -72,35 +50,3 @@ class Refused(msgspec.Struct, tag="refused", frozen=True):
 
     reason: Reason
     detail: str
-
-
-class Audio(msgspec.Struct, tag="audio", frozen=True):
-    """Sound of a context at the rate asked for."""
-
-    context_id: str
-    pcm: bytes
-
-
-class Spoken(msgspec.Struct, tag="spoken", frozen=True):
-    """A sentence was spoken, or given up."""
-
-
-class Done(msgspec.Struct, tag="done", frozen=True):
-    """All sound of the context was sent."""
-
-    context_id: str
-
-
-class Cancelled(msgspec.Struct, tag="cancelled", frozen=True):
-    """Nothing more of the context follows."""
-
-    context_id: str
-
-
-class Failed(msgspec.Struct, tag="failed", frozen=True):
-    """The voice broke off; the link ends."""
-
-    reason: Reason
-
-
-type Answer = Opened | Refused | Audio | Spoken | Done | Cancelled | Failed

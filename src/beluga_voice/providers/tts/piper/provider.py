@@ -8,7 +8,6 @@ fetch once; a call never fetches anything. Voices have licences of their own.
 import asyncio
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
@@ -17,12 +16,13 @@ from pathlib import Path
 import msgspec
 
 from beluga_voice.audio.formats import pcm16
-from beluga_voice.errors import ConfigurationError, Unreachable
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import Capabilities, Faithfulness, TtsOptions, Voice, output_format_of
+from beluga_voice.providers.program import run_program
 from beluga_voice.providers.tts.piper import _voices
 from beluga_voice.providers.tts.piper import _wire as wire
 from beluga_voice.providers.tts.piper._link import PiperLink
-from beluga_voice.providers.workers import keep_warm, open_worker, require
+from beluga_voice.providers.workers import keep_warm, require
 from beluga_voice.support import refuse_unsupported_tts
 
 _MODULE = "beluga_voice.providers.tts.piper.worker"
@@ -52,6 +52,7 @@ class Piper:
     extra `piper`.
     """
 
+    extra = "piper"
     name = "piper"
     capabilities = Capabilities(
         input_formats=(),
@@ -111,23 +112,15 @@ class Piper:
             raise ConfigurationError(message, op="tts.connect")
         require("piper", "Piper", extra="piper")
         request = self._request(options)
-        for is_last in (False, True):
-            link = self._link(request.rate)
-            async with open_worker(
-                _MODULE, self._settings, receive=link.receive, ended=link.fail
-            ) as worker:
-                try:
-                    await link.open(worker, request, within_seconds=self._start_seconds)
-                except Unreachable:
-                    if is_last:
-                        raise
-                    # A process that has just died may still have taken the link.
-                    continue
-                try:
-                    yield link
-                finally:
-                    link.close()
-                return
+        link = PiperLink(
+            room_bytes=int(self._room_seconds * request.rate) * 2,
+            max_waiting_characters=self._max_waiting_characters,
+            answer_seconds=self._answer_seconds,
+        )
+        async with link.running(
+            _MODULE, self._settings, opening=request, within_seconds=self._start_seconds
+        ):
+            yield link
 
     def warm(self) -> AbstractAsyncContextManager[None]:
         """Keep the voice loaded between links, for as long as the context lasts."""
@@ -153,36 +146,13 @@ class Piper:
             raise ConfigurationError(f"{name} is a path; give the name of a voice", op="download")
         self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._folder) as new:
-            await self._fetch(name, new)
+            await run_program(
+                *("-m", "piper.download_voices", name, "--download-dir", new),
+                failing=f"the voice {name!r} was not fetched",
+                provider=self.name,
+            )
             for name in (f"{path.name}.json", path.name):
                 os.replace(Path(new) / name, self._folder / name)
-
-    async def _fetch(self, name: str, folder: str) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "piper.download_voices", name, "--download-dir", folder),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            _, said = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode:
-            lines = said.decode(errors="replace").split("\n")
-            why = next((line for line in reversed(lines) if line.strip()), "no reason was given")
-            message = f"the voice {name!r} was not fetched: {why.strip()}"
-            raise Unreachable(message, op="download", provider=self.name)
-
-    def _link(self, rate: int) -> PiperLink:
-        return PiperLink(
-            room_bytes=int(self._room_seconds * rate) * 2,
-            max_waiting_characters=self._max_waiting_characters,
-            answer_seconds=self._answer_seconds,
-        )
 
     def _request(self, options: TtsOptions) -> wire.Open:
         return wire.Open(
