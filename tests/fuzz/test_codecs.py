@@ -10,9 +10,6 @@ from hypothesis import strategies as st
 from beluga_voice.errors import BrokenProtocol
 from beluga_voice.events import (
     AnswerTool,
-    ClearInput,
-    CreateResponse,
-    EndUserTurn,
     Interrupt,
     LinkClosed,
     ResponseDone,
@@ -21,15 +18,10 @@ from beluga_voice.events import (
     ResponseStatus,
     S2sCommand,
     S2sEvent,
-    Say,
-    SendAudio,
-    SendText,
-    StartUserTurn,
     ToolCallId,
-    Update,
 )
 from beluga_voice.interfaces import WireMessage
-from fuzz.wires import WIRES, Talk, Wire
+from fuzz.wires import COMMANDS, WIRES, Talk, Wire
 
 every_wire = pytest.mark.parametrize("name", WIRES)
 
@@ -100,7 +92,7 @@ def anything(wire: Wire) -> st.SearchStrategy[WireMessage]:
     """Whatever could come over a wire, most of it nearly right."""
     right = st.sampled_from([json.dumps(one) for one in wire.messages])
     made_up = st.text(max_size=40) | st.binary(max_size=40) | JSON.map(json.dumps)
-    made_up |= st.sampled_from(DEEP)
+    made_up |= st.sampled_from(DEEP + wire.pieces)
     return st.one_of(right, right, altered(wire), altered(wire), damaged(wire), made_up)
 
 
@@ -115,18 +107,7 @@ def commands(talk: Talk) -> st.SearchStrategy[S2sCommand]:
         heard_text=st.text(max_size=8),
     )
     answer = st.builds(AnswerTool, call_id=st.sampled_from(calls), output=st.text(max_size=8))
-    plain: list[S2sCommand] = [
-        SendAudio(pcm=bytes(640)),
-        StartUserTurn(),
-        EndUserTurn(),
-        EndUserTurn(respond=False),
-        ClearInput(),
-        CreateResponse(),
-        Say(text="hello"),
-        SendText(text="hello"),
-        Update(instructions="be brief"),
-    ]
-    return st.sampled_from(plain) | interrupt | answer
+    return st.sampled_from(COMMANDS) | interrupt | answer
 
 
 # ── what becomes of it ──────────────────────────────────────────────────────────────────────

@@ -1,7 +1,8 @@
 """The codecs that are fuzzed, and what must hold of each, whatever comes.
 
 A codec is added as a row of `WIRES`: how one is made, and messages of its service, in an order in
-which they could come. They are where mutations begin, so the more kinds the better.
+which they could come. They are where mutations begin, so the more kinds the better. Where a wire
+takes what is no JSON, the row has `pieces` of that to begin with.
 """
 
 import base64
@@ -11,18 +12,33 @@ from typing import Any, get_args
 
 from beluga_voice.errors import BrokenProtocol
 from beluga_voice.events import (
+    AnswerDelegation,
+    AnswerTool,
+    ClearInput,
+    CreateResponse,
+    DelegationId,
+    EndUserTurn,
+    Interrupt,
     Interrupted,
     LinkClosed,
+    Message,
     ResponseAudio,
     ResponseDone,
     ResponseId,
     ResponseStarted,
     ResponseText,
+    Role,
     S2sCommand,
     S2sEvent,
+    Say,
+    SeedHistory,
+    SendAudio,
+    SendText,
+    StartUserTurn,
     ToolCalled,
     ToolCallId,
     ToolSpec,
+    Update,
 )
 from beluga_voice.interfaces import Codec, S2sOptions, TurnOwner, WireMessage
 from beluga_voice.providers.s2s.elevenlabs._capabilities import capabilities as of_elevenlabs
@@ -44,10 +60,25 @@ from beluga_voice.providers.s2s.openai_live._options import Settings as OpenAILi
 from beluga_voice.providers.s2s.openai_realtime._capabilities import capabilities
 from beluga_voice.providers.s2s.openai_realtime._codec import OpenAIRealtimeCodec
 from beluga_voice.providers.s2s.openai_realtime._options import Settings as OpenAISettings
+from fuzz.event_stream import PIECES, Framed
 
 EVENTS = tuple(get_args(S2sEvent.__value__))
 TOOL = ToolSpec(name="weather", description="Tells it.", parameters="{}")
 SOUND = base64.b64encode(b"\x01\x02" * 5).decode()
+COMMANDS: tuple[S2sCommand, ...] = (
+    SendAudio(pcm=bytes(640)),
+    StartUserTurn(),
+    EndUserTurn(),
+    EndUserTurn(respond=False),
+    ClearInput(),
+    CreateResponse(),
+    Say(text="hello"),
+    SendText(text="hello"),
+    SendText(text="hello", respond=False),
+    SeedHistory(items=(Message(role=Role.USER, text="hello"),)),
+    AnswerDelegation(delegation_id=DelegationId("unknown"), text="hello"),
+    Update(instructions="be brief", tools=(TOOL,), voice="another"),
+)
 LOUD = base64.b64encode(b"\x00\x20" * 480).decode()
 
 # ── the rule ────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +96,7 @@ class Talk:
     """
 
     def __init__(self, codec: Codec[S2sCommand, S2sEvent]) -> None:
-        self._codec = codec
+        self.codec = codec
         self.started: set[ResponseId] = set()
         self.done: set[ResponseId] = set()
         self.silent: set[ResponseId] = set()
@@ -77,25 +108,38 @@ class Talk:
     def hear(self, message: WireMessage) -> list[S2sEvent]:
         """A message comes; gives its events."""
         try:
-            events = self._codec.decode(message)
+            events = self.codec.decode(message)
         except BrokenProtocol:
             self.broken += 1
             return []
         for event in events:
             assert not isinstance(event, LinkClosed)
             self._look(event)
-        replies = getattr(self._codec, "replies", None)  # some codecs answer by themselves
+        replies = getattr(self.codec, "replies", None)  # some codecs answer by themselves
         if replies is not None:
             self._send(replies())
         return events
 
     def say(self, command: S2sCommand) -> None:
         """A command is sent."""
-        self._send(self._codec.encode(command))
+        self._send(self.codec.encode(command))
+
+    @property
+    def commands(self) -> list[S2sCommand]:
+        """Some of what a session could say at this moment, of every kind."""
+        response = max(self.started, default=ResponseId("unknown"))
+        call = self.calls[-1] if self.calls else ToolCallId("unknown")
+        return [
+            *COMMANDS,
+            Interrupt(response_id=response, heard_samples=5, heard_text="it"),
+            Interrupt(response_id=response, heard_samples=0, heard_text=""),
+            AnswerTool(call_id=call, output="cold"),
+            AnswerTool(call_id=call, output="", is_error=True),
+        ]
 
     def end(self) -> None:
         """The wire is gone."""
-        *owed, last = self._codec.closed(is_clean=False, code=1006, reason="gone")
+        *owed, last = self.codec.closed(is_clean=False, code=1006, reason="gone")
         for event in owed:
             self._look(event)
         assert isinstance(last, LinkClosed)
@@ -135,6 +179,7 @@ class Wire:
 
     make: Callable[[], Codec[S2sCommand, S2sEvent]]
     messages: tuple[dict[str, Any], ...]
+    pieces: tuple[bytes, ...] = ()
 
 
 OURS = S2sOptions(turn_owner=TurnOwner.FRAMEWORK)
@@ -427,6 +472,7 @@ WIRES = {
     "grok": Wire(make=lambda: _grok(TurnOwner.PROVIDER), messages=GROK),
     "grok, our turns": Wire(make=lambda: _grok(TurnOwner.FRAMEWORK), messages=GROK),
     "nova_sonic": Wire(make=_nova, messages=NOVA),
+    "nova_sonic, framed": Wire(make=lambda: Framed(_nova()), messages=NOVA[1:], pieces=PIECES),
     "openai_live": Wire(make=lambda: _live(has_tools=False), messages=LIVE),
     "openai_live, with tools": Wire(make=lambda: _live(has_tools=True), messages=LIVE),
     "elevenlabs": Wire(make=_elevenlabs, messages=ELEVENLABS),

@@ -368,13 +368,27 @@ def test_an_utterance_that_gets_no_answer_is_final_when_it_is_written_down():
     assert wire.write("a note") == [transcript("a note", is_final=True)]
 
 
-def test_words_that_are_written_down_are_not_lost_at_the_end():
-    """What was complete when the connection died is final; what was in progress is not."""
+def test_an_utterance_that_is_committed_twice_is_written_down_once():
+    """Also if nobody is to answer it either time."""
+    wire = Wire(S2sOptions(turn_owner=TurnOwner.FRAMEWORK))
+    wire.send(EndUserTurn(respond=False))
+    wire.send(EndUserTurn(respond=False))
+    wire.write("one")
+    finals = [one for _ in "ab" for one in wire.commit() if isinstance(one, InputTranscript)]
+    assert finals == [transcript("one", is_final=True)]
+
+
+def test_words_of_what_was_committed_are_not_lost_at_the_end():
+    """They are final, complete or not; an utterance that went on is heard again on the next one."""
     wire = Wire()
     wire.write("one")
+    wire.commit()
     wire.write("two", "in_progress", item_id="item_2")
-    first, *_, last = wire.codec.closed(is_clean=False, code=1006, reason="gone")
-    assert first == transcript("one", is_final=True)
+    wire.commit("item_2")
+    wire.commit("item_3")
+    wire.write("four", item_id="item_4")
+    *words, _, last = wire.codec.closed(is_clean=False, code=1006, reason="gone")
+    assert [(one.text, one.is_final) for one in words] == [("one", True), ("two", True)]
     assert last == LinkClosed(is_clean=False, code=1006, reason="gone")
 
 

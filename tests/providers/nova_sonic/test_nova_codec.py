@@ -654,14 +654,23 @@ def test_blocks_without_an_end_are_bounded() -> None:
 
 
 def test_the_end() -> None:
-    """What was understood stays, what was being made has failed, and nothing follows."""
+    """What was being made has failed, what was understood stays, and nothing follows."""
     one = codec()
     decoded(one, *sounding("c1", "PARTIAL_TURN"), *user("c2", "hello"))
-    assert one.closed(is_clean=False, code=None, reason="broke") == [
+    assert one.closed(is_clean=True, code=None, reason="closed by us") == [
         InputCommitted(utterance_id=U1),
         InputTranscript(utterance_id=U1, text="hello", is_final=True),
         ResponseDone(response_id=R1, status=ResponseStatus.FAILED, reason="the connection ended"),
-        LinkClosed(is_clean=False, reason="broke"),
+        LinkClosed(is_clean=True, reason="closed by us"),
+    ]
+
+
+def test_words_of_a_turn_that_the_connection_did_not_survive_are_not_final() -> None:
+    """The next connection hears the whole turn, and would write them down once more."""
+    one = codec()
+    decoded(one, *user("c1", "hello"))
+    assert one.closed(is_clean=False, code=None, reason="broke") == [
+        LinkClosed(is_clean=False, reason="broke")
     ]
 
 

@@ -928,7 +928,7 @@ def test_an_end_that_is_a_failure_has_its_kind(reason, category):
     wire.sound(LOUD)
     wire.hears("wait")
     events = wire.hear("session.closed", reason=reason)
-    assert kinds(events) == ["SpeechStopped", "InputTranscript", "ResponseDone", "ServiceFailed"]
+    assert kinds(events) == ["ResponseDone", "ServiceFailed"]
     assert events[-2].status is ResponseStatus.FAILED
     assert (events[-1].category, events[-1].is_fatal) == (category, True)
     assert wire.sound(LOUD) == []
@@ -955,6 +955,18 @@ def test_a_service_that_hangs_up_without_a_word_is_at_fault():
     )
     assert closed == LinkClosed(is_clean=False, reason="bye", code=1000)
     assert wire.codec.goodbye() == []
+
+
+def test_what_is_being_said_is_final_only_if_the_end_is_ours():
+    """Otherwise the next connection hears the whole utterance, and would write it down twice."""
+    wire = Wire()
+    wire.hears("wait")
+    assert kinds(wire.codec.closed(is_clean=False, code=1006, reason="")) == ["LinkClosed"]
+    wire = Wire()
+    wire.hears("wait")
+    stopped, words, _ = wire.codec.closed(is_clean=True, code=None, reason="closed by us")
+    assert isinstance(stopped, SpeechStopped)
+    assert (words.text, words.is_final) == ("wait", True)
 
 
 def test_an_interrupted_response_is_not_said_to_have_failed():

@@ -91,6 +91,8 @@ SAY = "Say exactly the following, word for word, and nothing else:\n"
 SAID_BEFORE = "This conversation goes on from here. What was said so far:\n"
 SILENCE_MS = 1000
 """What is sent for a line that brought no sound between two pings."""
+MAX_CALLS = 256
+"""Tool calls that may wait for their results."""
 _SPEAKERS = {Role.USER: "User", Role.AGENT: "You", Role.SYSTEM: "Note"}
 
 
@@ -362,6 +364,8 @@ class ElevenLabsAgentsCodec:
         if call_id in self._calls:
             return []
         self._calls[call_id] = call.tool_call_id
+        if len(self._calls) > MAX_CALLS:
+            del self._calls[next(iter(self._calls))]
         arguments = msgspec.json.encode(call.parameters or {}).decode()
         return [
             ToolCalled(

@@ -24,6 +24,8 @@ from beluga_voice.providers.s2s.elevenlabs._words import SpokenWord, WordTimes
 
 WHOLE = 0.8
 """Of a response that is over, at least so much of the text was said to sound somewhere."""
+MAX_EARLY = 256
+"""Words that may wait for the text that they are a part of; the oldest are let go."""
 
 
 class Responses:
@@ -241,7 +243,7 @@ class Responses:
     def _spoken(self, words: list[SpokenWord]) -> list[S2sEvent]:
         """Words with their times; they wait for the text that they are a part of."""
         if not self._has_words or self.open_id is None:
-            self._early += words
+            self._early = [*self._early, *words][-MAX_EARLY:]
             return []
         return self._words_of(self.open_id, words)
 

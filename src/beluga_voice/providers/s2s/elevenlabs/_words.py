@@ -11,6 +11,8 @@ from beluga_voice.providers.s2s.elevenlabs._wire import Alignment
 SLACK_MS = 100.0
 """Times may overrun their piece of sound by so much; beyond it, they count from the response's
 beginning."""
+LONGEST = 20_000
+"""Characters of a word; where a language has no spaces, it may be a whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class WordTimes:
                 self._start_ms = begin_ms + max(start, 0.0)
             self._text += char
             self._end_ms = max(begin_ms + start + max(duration, 0.0), self._start_ms)
+            if len(self._text) >= LONGEST:
+                words += self.rest()
         return words
 
     def rest(self) -> list[SpokenWord]:

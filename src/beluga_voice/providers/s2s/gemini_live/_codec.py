@@ -97,6 +97,10 @@ from beluga_voice.providers.s2s.gemini_live._setup import (
 SAY = "Say exactly the following, word for word, and nothing else:\n"
 KEPT_MS = 2000
 """Sound that is kept while no turn is open, for the one that opens next."""
+MAX_CHARACTERS = 20_000
+"""An utterance that is longer is taken for two."""
+MAX_CALLS = 256
+"""Tool calls that may wait for their results."""
 
 
 class GeminiLiveCodec:
@@ -341,7 +345,7 @@ class GeminiLiveCodec:
     def _understood(self, words: wire.Words) -> list[S2sEvent]:
         """More of what the person says."""
         events: list[S2sEvent] = []
-        if words.text and self._is_next_turn:
+        if words.text and (self._is_next_turn or len(self._words) > MAX_CHARACTERS):
             events += self._finish_words()  # those of a turn that got no answer
             self._is_next_turn = False
         if words.text and self._utterance is None:
@@ -443,6 +447,8 @@ class GeminiLiveCodec:
         for call in asked.function_calls:
             call_id = ToolCallId(f"gemini-{self._link}-{call.id}")
             self._calls[call_id] = (call.id, call.name)
+            if len(self._calls) > MAX_CALLS:
+                del self._calls[next(iter(self._calls))]
             events.append(
                 ToolCalled(
                     call_id=call_id,

@@ -53,7 +53,7 @@ class CumulativeTranscripts:
         """An utterance is part of the conversation; an answer follows, or does not."""
         one = self._utterance(item_id)
         one.is_committed = True
-        if is_answered:
+        if is_answered or one.is_final:
             return []
         one.is_due = True
         return self._finish(item_id) if one.is_written else []
@@ -79,8 +79,16 @@ class CumulativeTranscripts:
         return events
 
     def ended(self) -> list[S2sEvent]:
-        """The connection is over: what was written down is all there will be."""
-        return self.began("")
+        """The connection is over: of what was committed, what is known is all there will be.
+
+        An utterance that goes on is heard again by the next connection, and written down there.
+        """
+        return [
+            event
+            for item_id, one in tuple(self._open.items())
+            if one.is_committed and one.text
+            for event in self._finish(item_id)
+        ]
 
     def _tell(self, item_id: str, transcript: str, *, is_written: bool) -> list[S2sEvent]:
         one = self._utterance(item_id)

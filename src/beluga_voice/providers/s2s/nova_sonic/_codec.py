@@ -103,6 +103,10 @@ GAP_SECONDS = 1.0
 """The service waits for longer than this until it takes a turn to be over."""
 MAX_BLOCKS = 64
 """Blocks that may be open at once; the service has one or two."""
+MAX_CALLS = 256
+"""Tool calls that may wait for their results, and that are known if they come again."""
+MAX_CHARACTERS = 20_000
+"""An utterance that is longer is taken for two."""
 
 _ROLES = {Role.USER: "USER", Role.AGENT: "ASSISTANT", Role.SYSTEM: "SYSTEM"}
 
@@ -161,7 +165,7 @@ class NovaSonicCodec:
         self._was_heard = False
         self._origin = ResponseOrigin.TURN
         self._calls: dict[ToolCallId, str] = {}
-        self._known_calls: set[ToolCallId] = set()
+        self._known_calls: dict[ToolCallId, None] = {}
 
     # ── commands ────────────────────────────────────────────────────────────────────────────
 
@@ -315,8 +319,12 @@ class NovaSonicCodec:
         return events
 
     def closed(self, *, is_clean: bool, code: int | None, reason: str) -> list[S2sEvent]:
-        """What was understood stays, and a response that was being made has failed."""
-        events = self._finish_words()
+        """A response that was being made has failed.
+
+        What was understood is final only if the end is ours: otherwise the next connection hears
+        the whole of it, and writes it down once.
+        """
+        events = self._finish_words() if is_clean and code is None else []
         events += self._done(ResponseStatus.FAILED, "the connection ended")
         events.append(LinkClosed(is_clean=is_clean, reason=reason, code=code))
         return events
@@ -388,14 +396,15 @@ class NovaSonicCodec:
             return []
         self._was_heard = True
         events: list[S2sEvent] = []
-        if self._sent_seconds - self._understood_at > GAP_SECONDS:
+        is_apart = self._sent_seconds - self._understood_at > GAP_SECONDS
+        if is_apart or len(self._words) > MAX_CHARACTERS:
             events += self._finish_words()
         self._understood_at = self._sent_seconds
         if self._utterance is None:
             self._utterances += 1
             self._utterance = UtteranceId(f"nova-{self._link}-u{self._utterances}")
-        is_apart = not self._words or self._words[-1].isspace() or text[0].isspace()
-        self._words += text if is_apart else f" {text}"
+        has_space = not self._words or self._words[-1].isspace() or text[0].isspace()
+        self._words += text if has_space else f" {text}"
         words = self._words.strip()
         events.append(InputTranscript(utterance_id=self._utterance, text=words, is_final=False))
         return events
@@ -468,8 +477,11 @@ class NovaSonicCodec:
         call_id = ToolCallId(f"nova-{self._link}-{asked.tool_use_id}")
         if call_id in self._known_calls:
             return []
-        self._known_calls.add(call_id)
+        self._known_calls[call_id] = None
         self._calls[call_id] = asked.tool_use_id
+        for calls in (self._known_calls, self._calls):
+            if len(calls) > MAX_CALLS:
+                del calls[next(iter(calls))]
         self._has_acted = True
         called = ToolCalled(
             call_id=call_id,

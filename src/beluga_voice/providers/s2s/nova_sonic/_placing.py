@@ -16,6 +16,8 @@ AHEAD_SECONDS = 0.25
 """Sound that is further ahead of its time than this is made faster than it sounds."""
 CUT_SHORT = 0.55
 """Sound shorter than this share of what was to be expected is not all of its sentence."""
+MAX_WORDS = 2000
+"""Words that may wait for their sound; those beyond are not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Placing:
 
     def plan(self, text: str) -> None:
         """Words whose sound follows."""
-        words = text.split()
+        words = text.split()[: MAX_WORDS - len(self._words)]
         self._words += words
         self._length += sum(len(word) + 1 for word in words)
 

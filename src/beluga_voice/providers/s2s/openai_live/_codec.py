@@ -367,12 +367,17 @@ class OpenAILiveCodec:
         return events + self._settle()
 
     def closed(self, *, is_clean: bool, code: int | None, reason: str) -> list[S2sEvent]:
-        """What is being made has failed. A service that hangs up without a word is at fault."""
+        """What is being made has failed. A service that hangs up without a word is at fault.
+
+        Words of an utterance that goes on are final only if the end is ours: otherwise the next
+        connection hears the whole of it, and writes it down once.
+        """
         is_stalled = self.is_stalled
         # A close code is the service's.
         is_clean = is_clean and code is None
         self._is_ours_to_end = is_clean and self._is_started
-        events = self._close(ResponseStatus.FAILED, "the connection ended")
+        events = self._utterances.finish() if is_clean else []
+        events += self._close(ResponseStatus.FAILED, "the connection ended")
         if is_stalled and not is_clean:
             reason = STALLED
             failed = ServiceFailed(category=ErrorCategory.RETRYABLE, message=reason, is_fatal=True)
@@ -381,10 +386,9 @@ class OpenAILiveCodec:
         return events
 
     def _close(self, status: ResponseStatus, reason: str) -> list[S2sEvent]:
-        """Everything that is open ends."""
+        """Every response ends."""
         self.is_over = True
-        events = self._replies.owed() + self._utterances.finish()
-        return events + self._replies.finish(status, reason=reason)
+        return self._replies.owed() + self._replies.finish(status, reason=reason)
 
     def _started(self, said: wire.SessionStarted) -> list[S2sEvent]:
         if self._is_started:

@@ -35,6 +35,7 @@ from typing import Any, assert_never
 import msgspec
 
 from beluga_voice.audio.formats import to_samples
+from beluga_voice.errors import BrokenProtocol
 from beluga_voice.events import (
     AnswerDelegation,
     AnswerTool,
@@ -90,6 +91,10 @@ from beluga_voice.providers.s2s.realtime_dialect.transcripts import Transcripts
 
 REMEMBERED = 64
 """Responses that may still be interrupted after they were made."""
+MAX_OPEN = 16
+"""Responses that may be made at once; the service makes one."""
+MAX_CALLS = 128
+"""Tool calls of one response, and all that wait for their results."""
 CANCELLED_OUTPUT = "cancelled: the person interrupted"
 REQUEST = "request"
 """The key of a response's metadata by which it is known as one we asked for."""
@@ -456,6 +461,8 @@ class RealtimeCodec(ABC):
     def _created(self, response: wire.ResponseObject) -> list[S2sEvent]:
         if response.id in self._replies:
             return []
+        if sum(not one.is_done for one in self._replies.values()) >= MAX_OPEN:
+            raise BrokenProtocol("too many responses are made at once", op="decode")
         reply = Reply(response.id, ResponseId(self._prefix + response.id))
         reply.began_over_voice = self._is_voice
         request = self._requested(response)
@@ -519,6 +526,8 @@ class RealtimeCodec(ABC):
             return []
         if not item.call_id or not item.name or item.call_id in reply.calls:
             return []
+        if len(reply.calls) >= MAX_CALLS:
+            return []
         if not self._is_ours_to_run(item.name):
             return []
         reply.calls.add(item.call_id)
@@ -530,6 +539,8 @@ class RealtimeCodec(ABC):
         call_id = ToolCallId(self._prefix + item.call_id)
         reply.open_calls.add(item.call_id)
         self._calls[call_id] = (item.call_id, reply)
+        if len(self._calls) > MAX_CALLS:
+            del self._calls[next(iter(self._calls))]
         return [
             ToolCalled(
                 call_id=call_id,

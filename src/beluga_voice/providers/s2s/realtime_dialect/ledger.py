@@ -6,6 +6,9 @@ import msgspec
 
 from beluga_voice.events import ResponseId, ResponseOrigin
 
+MAX_ITEMS = 64
+"""Messages of one response; those beyond are not cut when it is."""
+
 
 @dataclass(slots=True)
 class SpokenItem:
@@ -52,7 +55,11 @@ class Reply:
 
     def sounded(self, item_id: str, content_index: int, samples: int) -> None:
         """More sound of it came."""
-        item = self.items.setdefault(item_id, SpokenItem(content_index))
+        item = self.items.get(item_id)
+        if item is None:
+            if len(self.items) >= MAX_ITEMS:
+                return
+            item = self.items[item_id] = SpokenItem(content_index)
         item.samples += samples
 
     def truncate(self, heard: int, rate: int) -> list[Truncation]:

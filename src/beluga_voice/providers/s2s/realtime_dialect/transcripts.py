@@ -14,6 +14,8 @@ from beluga_voice.providers.s2s.realtime_dialect.errors import ErrorMap
 
 REMEMBERED = 64
 """Utterances whose end is remembered, so that it is told once."""
+MAX_CHARACTERS = 20_000
+"""Of an utterance that is longer, nothing more is told until it is whole."""
 
 
 class Transcripts:
@@ -27,7 +29,7 @@ class Transcripts:
     def delta(self, heard: wire.TranscriptDelta) -> list[S2sEvent]:
         """More words."""
         before = self._words.get(heard.item_id, "")
-        if before is None:
+        if before is None or len(before) > MAX_CHARACTERS:
             return []
         text = before + heard.delta
         self._write(heard.item_id, text)
