@@ -293,7 +293,7 @@ class AnyEngine(RuleBasedStateMachine):
         desk, self.desk = self.desk, None
         engine = desk.engine
         for event in (TalkKey(is_down=False), VoiceStopped(ago_ms=0), SpeechStopped()):
-            if not isinstance(event, TalkKey) or engine._exchange._push_to_talk:
+            if not isinstance(event, TalkKey) or engine._exchange._turns.is_push_to_talk:
                 desk.give(event)
         for number in range(1, 6):
             desk.give(WorkEnded(work_id=WorkId(f"w{number}")))

@@ -236,7 +236,7 @@ class Engine:
 
     def start(self, now: float) -> None:
         """Begin: connect."""
-        self._exchange.input_at = now
+        self._exchange.listening.input_at = now
         self._patience.start(now)
         self._supervision.connect(self._exchange)
 
@@ -263,20 +263,20 @@ class Engine:
                 exchange.interrupted(event.response_id, now)
             case VoiceStarted():
                 self._patience.stirred()
-                exchange.heard_voice(now - event.ago_ms / 1000, now)
+                exchange.listening.heard_voice(now - event.ago_ms / 1000, now)
             case VoiceStopped():
-                exchange.heard_hush(now - event.ago_ms / 1000, now)
+                exchange.listening.heard_hush(now - event.ago_ms / 1000, now)
             case TurnGuessed():
-                exchange.guessed(event.probability, now)
+                exchange.listening.guessed(event.probability, now)
             case EndOfTurnLikely():
-                exchange.service_guessed(event, now)
+                exchange.listening.service_guessed(event, now)
             case TurnContinued():
-                exchange.went_on()
+                exchange.listening.went_on()
             case SpeechStarted():
                 self._patience.stirred()
-                exchange.service_heard_voice(now)
+                exchange.listening.service_heard_voice(now)
             case SpeechStopped():
-                exchange.service_heard_end(now)
+                exchange.listening.service_heard_end(now)
             case InputTranscript():
                 self._input_transcript(event, now)
             case InputCommitted():
@@ -307,7 +307,7 @@ class Engine:
                 exchange.stop(now)
             case KeyPressed():
                 self._patience.stirred()
-                exchange.key(event.key, now)
+                exchange.keys.press(event.key, now)
             case TalkKey():
                 exchange.talk_key(event.is_down, now)
             case CallClosed():
@@ -363,7 +363,7 @@ class Engine:
         while not self.is_over and (due := self._outlet.deadlines.expired(now)) is not None:
             match due:
                 case Due.END_OF_TURN:
-                    self._exchange.end_turn(now)
+                    self._exchange.listening.end_turn(now)
                 case Due.END_OF_RESPONSE:
                     self._exchange.await_end(now)
                 case Due.ANSWER:
@@ -378,13 +378,13 @@ class Engine:
                 case Due.PROGRESS:
                     self._exchange.give_up(now)
                 case Due.STALLED_INPUT:
-                    self._exchange.check_input(now)
+                    self._exchange.listening.check_input(now)
                 case Due.KEYS:
-                    self._exchange.keys_done(now)
+                    self._exchange.keys.done(now)
                 case Due.RENEW:
                     self._renewal.due("age")
                 case Due.WORDS:
-                    self._exchange.words_missing(now)
+                    self._exchange.overlap.words_missing(now)
                 case Due.IDLE:
                     self._idle(now)
                 case Due.MAX_DURATION:
@@ -418,11 +418,11 @@ class Engine:
 
     def heard_line(self, now: float) -> None:
         """Sound of the person came from the line."""
-        self._exchange.input_at = now
+        self._exchange.listening.input_at = now
 
     def voiced(self, now: float) -> None:
         """A frame of the person's voice came: it may be the one that makes an interruption."""
-        self._exchange.voiced(now)
+        self._exchange.overlap.voiced(now)
 
     def generated(self, response_id: ResponseId, samples: int, now: float) -> bool:
         """Sound of a response came; whether it should be played.
@@ -472,7 +472,7 @@ class Engine:
 
     def _is_answer(self, response_id: ResponseId) -> bool:
         """Whether that is a response to the turn whose latency is measured."""
-        return not self._exchange.is_holding and not self._responses.is_said(response_id)
+        return not self._exchange.overlap.is_holding and not self._responses.is_said(response_id)
 
     def _input_transcript(self, event: InputTranscript, now: float) -> None:
         if event.is_final:
@@ -484,9 +484,9 @@ class Engine:
             Transcription(utterance_id=event.utterance_id, text=event.text, is_final=event.is_final)
         )
         if event.is_final:
-            self._exchange.words_known(event.utterance_id, event.text, now)
+            self._exchange.listening.words_known(event.utterance_id, event.text, now)
         else:
-            self._exchange.words_heard(event.utterance_id, event.text, now)
+            self._exchange.listening.words_heard(event.utterance_id, event.text, now)
 
     def _tool_called(self, event: ToolCalled, now: float) -> None:
         call_id, name, arguments = event.call_id, event.name, event.arguments

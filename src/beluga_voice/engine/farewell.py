@@ -77,7 +77,7 @@ class Farewell:
         """Nothing that still sounds is cut; what does not come is not waited for."""
         assert self._leave is not None
         rest = self._responses.sounds_until - now
-        is_busy = self._exchange.is_holding or self._tools.is_busy or not self._outlet.is_up
+        is_busy = self._exchange.overlap.is_holding or self._tools.is_busy or not self._outlet.is_up
         is_busy = is_busy or self._exchange.floor in (Floor.USER, Floor.PAUSED)
         is_waiting = self._exchange.floor is Floor.WAITING
         is_busy = is_busy or (is_waiting and self._exchange.owes_answer)
@@ -120,5 +120,5 @@ class Farewell:
     def forget_the_rest(self, now: float) -> None:
         """The last words are there, or will not come."""
         assert self._gone is not None
-        self._exchange.keep_what_was_understood()
+        self._exchange.listening.keep_what_was_understood()
         self._supervision.end("hung_up", self._gone.reason, now)

@@ -18,6 +18,8 @@ from beluga_voice.errors import ErrorCode
 from beluga_voice.events import CreateResponse, DeadAir, Rung
 
 ROUNDING_SECONDS = 1e-6
+MOST_PATIENCE = 8
+"""So many times as long as the first, at most, the next service is waited for."""
 
 
 class Waiting:
@@ -40,13 +42,22 @@ class Waiting:
         self._since: float | None = None
         self._silent_since = 0.0
         """When the person, who waits, heard something last."""
+        self._patient_until = 0.0
+        """Until when nobody is asked again or given up."""
+        self._swaps = 0
+        """How many were given up while the person waits: each next one is given twice the time."""
         self._climbed: set[Rung] = set()
 
     def begin(self, now: float) -> None:
         """From here on the person waits, if they did not already."""
         self._start(now)
         self._climbed.clear()
-        self._look_again(now + self.settings.answer_ms / 1000, now)
+        self.progress(now)
+
+    def progress(self, now: float) -> None:
+        """The service works on what it was given: it is given time anew."""
+        patience = min(2**self._swaps, MOST_PATIENCE) * self.settings.answer_ms / 1000
+        self._look_again(now + patience, now)
 
     def hasten(self, now: float) -> None:
         """What should have been the answer came to nothing: the next rung is due sooner."""
@@ -61,6 +72,7 @@ class Waiting:
     def end(self) -> None:
         """Something is heard, or nothing is owed."""
         self._since = None
+        self._swaps = 0
         self._outlet.deadlines.clear(Due.ANSWER)
 
     def next(self, now: float, *, is_busy: bool, is_deaf: bool) -> Rung:
@@ -72,7 +84,7 @@ class Waiting:
         limit = self.settings.end_ms
         if limit is not None and self._waited_ms(now) >= limit and not is_busy:
             return Rung.END
-        if is_busy or not self._outlet.is_up:
+        if is_busy or not self._outlet.is_up or self._is_patient(now):
             return Rung.SOUND
         if is_deaf and self.settings.swaps:
             return Rung.SOUND if Rung.SWAP in self._climbed else Rung.SWAP
@@ -87,6 +99,7 @@ class Waiting:
 
         `is_quiet` spares the person the tone: they may have said nothing.
         """
+        self._patient_until = now
         rung = self.next(now, is_busy=False, is_deaf=True)
         if rung is Rung.SWAP:
             self.climb(rung, now, is_busy=False, is_quiet=is_quiet)
@@ -95,6 +108,12 @@ class Waiting:
 
     def climb(self, rung: Rung, now: float, *, is_busy: bool, is_quiet: bool = False) -> None:
         """Do what that rung is for."""
+        if rung is Rung.SOUND and self._is_patient(now):
+            self._outlet.emit(DeadAir(rung=rung, waited_ms=self._waited_ms(now)))
+            self.tone(now)
+            due = min(self._patient_until, now + self.settings.rung_ms / 1000)
+            self._outlet.deadlines.set(Due.ANSWER, due)
+            return
         is_new = rung not in self._climbed
         self._climbed.add(rung)
         self._outlet.emit(DeadAir(rung=rung, waited_ms=self._waited_ms(now)))
@@ -103,6 +122,7 @@ class Waiting:
         elif is_new and len(self._climbed - {Rung.NUDGE}) == 1 and not is_busy:
             self._outlet.fail(ErrorCode.TIMEOUT, f"{self._provider} gave no answer in time")
         if rung is Rung.SWAP:
+            self._swaps += 1
             self._outlet.do(Swap(reason=f"{self._provider} gave no answer in time"))
         is_silent_long = now >= self._silent_until - ROUNDING_SECONDS
         if (rung in (Rung.SWAP, Rung.SOUND) and not is_quiet) or is_silent_long:
@@ -117,7 +137,11 @@ class Waiting:
     def _silent_until(self) -> float:
         return self._silent_since + (self.settings.answer_ms + self.settings.rung_ms) / 1000
 
+    def _is_patient(self, now: float) -> bool:
+        return now < self._patient_until - ROUNDING_SECONDS
+
     def _look_again(self, due: float, now: float) -> None:
+        self._patient_until = due
         self._outlet.deadlines.set(Due.ANSWER, min(due, max(self._silent_until, now)))
 
     def _waited_ms(self, now: float) -> float:
