@@ -166,35 +166,27 @@ class WebSocketCarrier:
         has_place: bool,
     ) -> None:
         """One connection to its end, and the call that began on it."""
-        connection: Connection | None = None
+        connection = Connection(
+            websocket,
+            request,
+            self._limits,
+            on_first=partial(self._begin, party),
+            on_heard=self._heard,
+            on_over=self._leave,
+        )
+        connection.has_place = has_place
         try:
             await websocket.prepare(request)
-            transport = request.transport
-            if transport is not None:
-                transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
-            connection = Connection(
-                websocket,
-                transport,
-                self._limits,
-                on_first=partial(self._begin, party),
-                on_heard=self._heard,
-                on_over=self._leave,
-            )
-            connection.has_place = has_place
             if refusal is not None:
                 connection.end(refused(refusal))
             self._connections.add(connection)
-            await self._carry(connection, websocket, transport)
+            await self._carry(connection, websocket, request.transport)
         finally:
-            if connection is None:
-                if has_place:
-                    self._admission.leave(party)
-            else:
-                self._connections.discard(connection)
-                if connection.has_place:
-                    self._admission.leave(party)
-                if connection.is_owner and connection.call is not None:
-                    await self._see_out(connection.call)
+            self._connections.discard(connection)
+            if connection.has_place:
+                self._admission.leave(party)
+            if connection.is_owner and connection.call is not None:
+                await self._see_out(connection.call)
 
     async def _carry(
         self,

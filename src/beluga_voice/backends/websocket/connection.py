@@ -1,8 +1,9 @@
 """One websocket of a caller, from its first message to its end.
 
 Two tasks: `read` takes the caller's messages and never waits for a write, `write` empties the
-outbox of what could not be written at once. Whatever happens first (the caller leaves, the call
-ends, a rule is broken, the server stops) resolves one future with an `Ending`.
+outbox of what could not be written at once. Most sound comes and goes without them, by calls: see
+`shortcut`. Whatever happens first (the caller leaves, the call ends, a rule is broken, the server
+stops) resolves one future with an `Ending`.
 
 The caller's sound that comes between `start` and `started` is dropped: nobody listens yet. When the
 caller does not read, at most `Limits.outbox_audio_seconds` of sound and `Limits.outbox_messages`
@@ -11,6 +12,7 @@ messages wait for them; then the connection is closed with 1008 `too_slow`.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
 
@@ -35,6 +37,7 @@ from beluga_voice.backends.websocket.protocol import (
     WireProtocol,
     error,
 )
+from beluga_voice.backends.websocket.shortcut import Shortcut, whole_frame
 from beluga_voice.events import CallClosed, CallerAudio
 from beluga_voice.interfaces import LineOptions, WireMessage
 
@@ -48,14 +51,15 @@ bytes than it has characters, and each message has a header."""
 class Connection:
     """A socket, and the call it carries once the caller has started or resumed one.
 
-    `on_first` is given the caller's `start` or `resume`, `on_heard` how far the caller is, and
-    `on_over` winds up what the carrier keeps, before the last words are written.
+    Made before the websocket is prepared, so that it sees everything that comes. `on_first` is
+    given the caller's `start` or `resume`, `on_heard` how far the caller is, and `on_over` winds up
+    what the carrier keeps, before the last words are written.
     """
 
     def __init__(
         self,
         websocket: web.WebSocketResponse,
-        transport: asyncio.Transport | None,
+        request: web.Request,
         limits: Limits,
         *,
         on_first: Callable[["Connection", LineOptions | Resume], None],
@@ -64,7 +68,7 @@ class Connection:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._websocket = websocket
-        self._transport = transport
+        self._transport = request.transport
         self._limits = limits
         self._on_first = on_first
         self._on_heard = on_heard
@@ -88,6 +92,14 @@ class Connection:
             on_overflow=lambda: self.end(TOO_SLOW),
             write_now=self._write_now,
         )
+        self._context = copy_context()
+        """What the short way's calls see, as the tasks do."""
+        self._shortcut = Shortcut(
+            request.protocol, max_bytes=limits.max_message_bytes, take=self._take_sound
+        )
+        if self._transport is not None:
+            self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
+            self._transport.set_protocol(self._shortcut)
 
     @property
     def is_over(self) -> bool:
@@ -178,6 +190,15 @@ class Connection:
                 case _:
                     self.end(gone(message.data))
                     return
+            self._shortcut.was_read()
+
+    def _take_sound(self, pcm: bytes) -> None:
+        """What comes the short way: the transport is to know of no failure of ours."""
+        try:
+            self._context.run(self._take, pcm)
+        except Exception as failure:
+            if not self._over.done():
+                self._over.set_exception(failure)
 
     def _take(self, data: str | bytes) -> None:
         received = self.protocol.receive(data, now=self._loop.time())
@@ -227,6 +248,9 @@ class Connection:
             return False
         if transport.get_write_buffer_size() + len(message) > _ROOM_BYTES:
             return False
+        if isinstance(message, bytes) and not self._websocket.closed:
+            transport.write(whole_frame(message))
+            return True
         if isinstance(message, str):
             writing = self._websocket.send_str(message)
         else:

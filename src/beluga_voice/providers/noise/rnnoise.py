@@ -34,6 +34,8 @@ class Rnnoise:
     are no whole number of samples.
     """
 
+    extra = "rnnoise"
+
     def __init__(self, *, rate: int = 16000) -> None:
         self._stage = AtRate(self._reduce, own_rate=OWN_RATE, rate=rate)
         self._library = _library()

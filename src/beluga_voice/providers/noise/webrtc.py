@@ -24,6 +24,8 @@ class WebRtcNoise:
     not have, or on a system for which there is no package.
     """
 
+    extra = "webrtc-noise"
+
     def __init__(self, *, rate: int = 16000, level: int = 2) -> None:
         if level not in LEVELS:
             known = ", ".join(map(str, LEVELS))

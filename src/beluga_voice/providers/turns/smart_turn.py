@@ -40,6 +40,7 @@ class SmartTurn:
     `ConfigurationError` without the file, or if it is another model.
     """
 
+    extra = "smart-turn"
     rate = RATE
     longest_samples = LONGEST_SAMPLES
 

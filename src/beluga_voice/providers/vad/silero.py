@@ -169,6 +169,7 @@ class SileroVad:
     without the extra `local`. The first detector loads the model, which takes some 100 ms.
     """
 
+    extra = "local"
     rate = RATE
     frame_samples = FRAME_SAMPLES
 
@@ -218,7 +219,7 @@ class SileroBatch:
     Belongs to one event loop.
     """
 
-    def __init__(self, *, window_milliseconds: float = 12.0, max_lines: int = 32) -> None:
+    def __init__(self, *, window_milliseconds: float = 12.0, max_lines: int = 64) -> None:
         self._weights = _weights()
         self._room = room_for(max_lines)
         self._window_seconds = window_milliseconds / 1000

@@ -43,7 +43,7 @@ _WINDOW, _HOP, _MOMENTS, _BINS = 256, 128, 4, 129
 _CELL = 128
 _FULL_SCALE = 32768
 _PCM16 = np.dtype("<i2")
-_FLOATS = 7200
+_FLOATS = 3920
 """More than the numbers that a line takes while the network runs."""
 
 
@@ -131,9 +131,14 @@ class Network:
             taken, rest = rest[:size], rest[size:]
             return taken.reshape(lines, *shape)
 
+        self._magnitudes = take(_MOMENTS, _BINS)
+        self._rows = self._magnitudes.reshape(-1, _BINS)
+        # What is heard is not needed any more when it is encoded: the same memory serves both.
+        whole = rest
         self._spectra = take(_MOMENTS, 2 * _BINS).view(np.complex64)
-        parts = self._spectra.view(np.float32).reshape(lines, _MOMENTS, _BINS, 2)
-        self._real, self._imaginary = parts[..., 0], parts[..., 1]
+        self._parts = self._spectra.view(np.float32)
+        pairs = self._parts.reshape(lines, _MOMENTS, _BINS, 2)
+        self._real, self._imaginary = pairs[..., 0], pairs[..., 1]
         sound = take(_SAMPLES + _MIRRORED)
         self._heard = sound[:, :_SAMPLES]
         self._mirror = sound[:, _SAMPLES:]
@@ -142,9 +147,7 @@ class Network:
         shape = (lines, _MOMENTS, _WINDOW)
         self._windows = as_strided(sound, shape, (row, _HOP * sample, sample))
         self._windowed = take(_MOMENTS, _WINDOW)
-        self._squares = take(_MOMENTS, _BINS)
-        self._magnitudes = take(_MOMENTS, _BINS)
-        self._rows = self._magnitudes.reshape(-1, _BINS)
+        rest = whole
         shares = take(_MOMENTS, 3, 128)
         self._shares = shares.reshape(-1, 3 * 128)
         self._own = shares[:, :, 1]
@@ -173,12 +176,12 @@ class Network:
         """
         lines = self._lines
         self._heard[:] = np.frombuffer(b"".join(sounds), _PCM16).reshape(lines, _SAMPLES)
-        self._state[:] = np.frombuffer(b"".join(states), np.float32).reshape(lines, STATE_SIZE)
         threads = self._get_threads()
         self._set_threads(1)
         try:
             self._hear()
             self._encode()
+            self._state[:] = np.frombuffer(b"".join(states), np.float32).reshape(lines, STATE_SIZE)
             self._remember()
         finally:
             self._set_threads(threads)
@@ -188,14 +191,13 @@ class Network:
 
     def _hear(self) -> None:
         """From sound to magnitudes."""
-        magnitudes, squares = self._magnitudes, self._squares
+        magnitudes, parts = self._magnitudes, self._parts
         self._mirror[:] = self._mirrored
         np.multiply(self._windows, self._weights.window, out=self._windowed)
         # Only with a factor, which is in the window, does numpy stay with 32 bits.
         np.fft.rfft(self._windowed, norm="forward", out=self._spectra)
-        np.multiply(self._real, self._real, out=magnitudes)
-        np.multiply(self._imaginary, self._imaginary, out=squares)
-        magnitudes += squares
+        np.multiply(parts, parts, out=parts)
+        np.add(self._real, self._imaginary, out=magnitudes)
         np.sqrt(magnitudes, out=magnitudes)
 
     def _encode(self) -> None:

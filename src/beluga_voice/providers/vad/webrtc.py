@@ -29,6 +29,8 @@ class WebRtcVad:
     Raises `MissingExtra` without its package, and `ConfigurationError` for another setting.
     """
 
+    extra = "webrtc-vad"
+
     def __init__(self, *, rate: int = 16000, frame_milliseconds: int = 20, mode: int = 2) -> None:
         for what, value, allowed in (
             ("a rate", rate, RATES),

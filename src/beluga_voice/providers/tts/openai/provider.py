@@ -48,6 +48,7 @@ class OpenAITts:
     the time of connecting. Raises `ConfigurationError` for an address that is none.
     """
 
+    extra = "openai"
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
 
