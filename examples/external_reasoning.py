@@ -39,5 +39,7 @@ async def converse(
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit('usage: python -m examples.external_reasoning "WORDS TO SAY" ...')
     for text, faithfulness in asyncio.run(converse("openai_realtime", sys.argv[1:])):
         print(f"{text}  ({faithfulness:.0%} as it was meant)")

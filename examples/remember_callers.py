@@ -6,11 +6,12 @@ import sys
 from beluga_voice import VoiceSession
 from beluga_voice.events import AgentResponseEnded
 from beluga_voice.interfaces import SpeechToText, TextToSpeech, VoiceActivityDetector
+from beluga_voice.memory.in_memory import InMemory
 from beluga_voice.memory.sqlite import SqliteMemory
 
 
 async def call(
-    memory: SqliteMemory,
+    memory: SqliteMemory | InMemory,
     number: str,
     text: str,
     *,

@@ -29,4 +29,6 @@ async def ask(name: str, question: Path, answer: Path, endpoint: str | None = No
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit("usage: python -m examples.speech_to_speech NAME QUESTION.wav ANSWER.wav")
     asyncio.run(ask(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:]))

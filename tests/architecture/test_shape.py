@@ -18,7 +18,6 @@ MAX_DOOR = 110
 
 LONG_MODULES = {
     "events.py": "the vocabulary, which is data and comes from one hand",
-    "engine/exchange.py": "who has the floor is one machine, whatever happens to it",
     "session/session.py": "one way in for whatever happens",
     "testing/loop.py": "an event loop has that many methods",
     "testing/network.py": "a network with all that can go wrong in it",
@@ -27,7 +26,6 @@ LONG_MODULES = {
 
 LONG_FUNCTIONS = {
     "Engine.receive": "one `match` over every event, a line or two each",
-    "Exchange.__init__": "what it knows of the conversation, a line or two each",
     "Session.__init__": "everything is checked and made before anything is connected",
     "_parser": "the options of the command line, one after another",
 }

@@ -2,9 +2,11 @@
 
 import json
 import os
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+from beluga_voice.cli import providers
 from beluga_voice.cli.main import main
 
 
@@ -48,6 +50,47 @@ def test_every_hosted_service_says_what_it_needs(capsys):
     s2s = [row for (kind, _), row in found.items() if kind == "s2s"]
     assert len(s2s) == 6
     assert all(row["credentials"].startswith("missing: ") for row in s2s)
+
+
+def test_extras_and_settings_are_listed(capsys):
+    """What a provider needs to be installed, and what it can be told."""
+    found = rows(capsys)
+    extras = {key: row["extra"] for key, row in found.items()}
+    assert extras["stt", "whisper"] == "whisper"
+    assert extras["noise", "rnnoise"] == "rnnoise"
+    assert extras["stt", "deepgram"] == "-"
+    assert {"phrases", "profanity", "punctuation"} < set(found["stt", "deepgram"]["can"])
+    assert {"ssml", "stability"} < set(found["tts", "elevenlabs"]["can"])
+
+
+def test_an_extra_that_is_not_installed_is_told_with_its_command(capsys, monkeypatch):
+    """What lacks a package is not tried, and the line that installs it is there to be copied."""
+    find = providers.distribution
+
+    def lacking(name):
+        if name in ("faster-whisper", "webrtcvad-wheels"):
+            raise PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(providers, "distribution", lacking)
+    found = rows(capsys)
+    line = "pip install 'beluga-voice[webrtc-vad]'"
+    assert found["vad", "webrtc"]["installed"] == line
+    assert found["stt", "whisper"]["installed"] == "pip install 'beluga-voice[whisper]'"
+    assert found["vad", "silero"]["installed"] == "yes"
+    assert main(["check"]) == 0
+    assert f"vad webrtc: not tried, {line}" in capsys.readouterr().err
+
+
+def test_ears_are_tried_by_making_them(capsys):
+    """A detector is well when it can be made; one without its model says where that is."""
+    assert main(["check", "silero", "noise/webrtc"]) == 0
+    told = capsys.readouterr().out
+    assert "vad silero: ready" in told
+    assert "noise webrtc: ready" in told
+    assert "vad webrtc" not in told
+    assert main(["check", "smart_turn"]) == 1
+    assert "model" in capsys.readouterr().out
 
 
 def test_a_local_service_is_well(capsys):

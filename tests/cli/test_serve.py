@@ -10,6 +10,7 @@ from cliside import command_running, finish, nobody_is_left, pause, survivors
 
 from beluga_voice.audio.level import dbfs
 from beluga_voice.audio.wav import read_wav
+from beluga_voice.cli import main
 
 FRAME = 640
 
@@ -83,3 +84,9 @@ def test_a_call_to_the_server_is_heard_and_answered(question):
     assert after["status"] == "ok"
     assert ended.status == 0
     assert "Traceback" not in ended.err
+
+
+def test_a_port_that_is_none_is_told_before_anything_is_loaded(capfd):
+    """99999 is not taken for another port: the status is 2, and the line says which there are."""
+    assert main(["serve", "--port", "99999"]) == 2
+    assert capfd.readouterr().err == "beluga-voice: serve: --port is a number from 0 to 65535\n"

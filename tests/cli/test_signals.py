@@ -1,6 +1,7 @@
 """Ctrl-C at any moment ends a command in order, and leaves no process behind."""
 
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -32,6 +33,37 @@ def assert_stopped(process, *, status):
     assert ended.status in status, ended.err
     assert nobody_is_left(process), survivors(process)
     return ended
+
+
+EARLY = {
+    "import": """
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "argparse":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+from beluga_voice.cli import main
+""",
+    "arguments": """
+import argparse
+argparse.ArgumentParser.parse_args = lambda *_: signal.raise_signal(signal.SIGINT)
+from beluga_voice.cli import main
+sys.exit(main(["talk"]))
+""",
+}
+
+
+@pytest.mark.parametrize("moment", EARLY)
+def test_ctrl_c_before_the_command_is_known(moment):
+    """While the command line is loaded or read, the status is 130 and one word says why."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import signal, sys\n{EARLY[moment]}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
 
 
 @pytest.mark.parametrize("library", ["_ctypes", "multiarray"])

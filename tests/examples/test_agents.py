@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from examples.remember_caller import call
+from examples.remember_callers import call
 from examples.streaming_agent import answer as stream
 from examples.tools import clerk
 
@@ -129,7 +129,7 @@ def test_the_caller_is_remembered() -> None:
     async def scene() -> list[str]:
         memory = InMemory()
         return [
-            await call(kept, text, stt=ScriptedStt(), tts=ScriptedTts(), vad=ScriptedVad())
+            await call(kept, "mary", text, stt=ScriptedStt(), tts=ScriptedTts(), vad=ScriptedVad())
             for kept, text in (
                 (memory, "my name is Mary"),
                 (memory, "what is my name"),

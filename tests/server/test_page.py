@@ -493,3 +493,34 @@ async def test_frames_are_complete_at_another_rate() -> None:
         await page.click("#talk")
         await session.is_closed.wait()
         assert complaints == []
+
+
+@on_loop
+async def test_a_page_without_loudspeaker() -> None:
+    """Where the browser never starts the sound, the page says so, and the call goes on in words."""
+    async with serving() as server, browsing(server.url, None) as (page, complaints):
+        await page.evaluate(
+            """() => {
+              const Real = AudioContext;
+              window.AudioContext = class extends Real {
+                constructor(options) {
+                  super(options);
+                  this.suspend();
+                  window.start = () => super.resume();
+                }
+                resume() { return new Promise(() => {}); }
+              };
+            }"""
+        )
+        session = await started(page, server)
+        await page.get_by_text("The loudspeaker does not start").wait_for()
+        told(session, is_cut=False)
+        await page.locator(".bubble.agent", has_text="two tables").wait_for()
+        session.line.send(PlayAudio(pcm=spoken(0.75).tobytes()))
+        await measured(page, "m.received === 12000 && m.playedMs === 0")
+        # A loudspeaker that is there after all plays what comes from now on.
+        await page.evaluate("start()")
+        await measured(page, "m.position === 12000")
+        session.line.send(PlayAudio(pcm=spoken(0.3).tobytes()))
+        await measured(page, "m.received === 16800 && m.position === 16800 && m.playedMs >= 199")
+        assert complaints == []

@@ -10,6 +10,7 @@ import test_page
 from playwright.async_api import Browser, Page, async_playwright
 
 from beluga_voice.app import VoiceSession
+from beluga_voice.audio.wav import read_wav, write_wav
 from beluga_voice.interfaces import Line
 from beluga_voice.server.access import Access
 from beluga_voice.server.app import Labels, create_app, listening
@@ -21,11 +22,15 @@ QUESTIONS = Path(__file__).parents[2] / "examples" / "audio" / "questions.wav"
 SECONDS = 60.0
 AT_ONCE = 2
 """Pages, sessions and services share one loop, and sound does not wait."""
+QUESTION_SECONDS = 2.0
+"""So long is the first question of the recording, with the silence before it."""
+SILENCE_SECONDS = 6
+"""After it nobody speaks, so that no late answer is cut; then the question comes again."""
 pytestmark = test_page.pytestmark  # the same machines can run these
 
 
 def answer(asked: Asked) -> Deed:
-    """Say so little that the next question of the recording does not cut it, most of the time."""
+    """Say so little that it is over before the question comes again."""
     return Speaks("I heard you")
 
 
@@ -69,8 +74,13 @@ async def talk(
         return shown, footnote, complaints
 
 
-def test_the_page_talks_to_every_service(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_talks_to_every_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With a microphone that plays a recording, each service is heard to answer."""
+    recording = read_wav(QUESTIONS)
+    rate = recording.format.rate
+    question = recording.to_pcm16(rate)[: 2 * int(QUESTION_SECONDS * rate)]
+    microphone = tmp_path / "microphone.wav"
+    write_wav(microphone, question + bytes(2 * SILENCE_SECONDS * rate), rate)
 
     async def scenario() -> dict[str, tuple[str, str, list[str]] | BaseException]:
         arguments = [
@@ -78,7 +88,7 @@ def test_the_page_talks_to_every_service(monkeypatch: pytest.MonkeyPatch) -> Non
             "--autoplay-policy=no-user-gesture-required",
             "--use-fake-device-for-media-stream",
             "--use-fake-ui-for-media-stream",
-            f"--use-file-for-fake-audio-capture={QUESTIONS}",
+            f"--use-file-for-fake-audio-capture={microphone}",
         ]
         turn = asyncio.Semaphore(AT_ONCE)
 

@@ -47,12 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 is success, 1 a failure while it ran, 2 something to correct in what was asked, 130 Ctrl-C.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if options.command is None:
-        parser.print_help()
-        return USAGE
     try:
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        if options.command is None:
+            parser.print_help()
+            return USAGE
         if options.command in ("talk", "record", "serve"):
             _fill_in(options)
         return _run(options)
@@ -303,6 +303,9 @@ def _add_simulate(commands: Any) -> None:
     turns.add_argument("--plot", metavar="FILE.svg", help="draw who spoke when")
     turns.add_argument(
         "--update", action="store_true", help="write what comes as what should, and show the change"
+    )
+    turns.add_argument(
+        "--compare", action="store_true", help="only what is known of others, and our numbers"
     )
     _add_faults(kinds)
 

@@ -4,9 +4,12 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from typing import Any
 
 from beluga_voice import registry
@@ -21,6 +24,8 @@ SERVICES: dict[str, Callable[[str], Any]] = {"s2s": s2s, "stt": stt, "tts": tts}
 """What makes a handle of each kind that can be connected to."""
 LOCAL, PRESENT, MISSING, NONE = "local", "present", "missing", "-"
 OK_MARK, BAD_MARK = "ok", "FAILED"
+_SHORT = {"wants_punctuation": "punctuation", "filters_profanity": "profanity", "is_ssml": "ssml"}
+"""Settings as the table has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +34,8 @@ class Row:
 
     kind: str
     name: str
+    extra: str
+    """The extra that it needs, of the package that it is in; `-` for none."""
     installed: str
     """`yes`, or what installs it."""
     credentials: str
@@ -48,19 +55,22 @@ def providers(options: argparse.Namespace) -> int:
         print(json.dumps([asdict(row) for row in rows], indent=1))
         return 0
     cells = [
-        ("kind", "name", "installed", "credentials", "can"),
-        *((row.kind, row.name, row.installed, row.credentials, " ".join(row.can)) for row in rows),
+        ("kind", "name", "extra", "installed", "credentials", "can"),
+        *(
+            (row.kind, row.name, row.extra, row.installed, row.credentials, " ".join(row.can))
+            for row in rows
+        ),
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(4)]
+    widths = [max(len(line[column]) for line in cells) for column in range(5)]
     for line in cells:
-        fixed = "  ".join(text.ljust(width) for text, width in zip(line[:4], widths, strict=True))
-        print(f"{fixed}  {line[4]}".rstrip())
+        fixed = "  ".join(text.ljust(width) for text, width in zip(line[:5], widths, strict=True))
+        print(f"{fixed}  {line[5]}".rstrip())
     return 0
 
 
 def check(options: argparse.Namespace) -> int:
     """Connect to those that can be used, or to those that are named, and say what is wrong."""
-    rows = [row for row in all_rows() if row.kind in SERVICES]
+    rows = list(all_rows())
     if options.name:
         known = {row.name for row in rows}
         full_names = {f"{row.kind}/{row.name}" for row in rows}
@@ -93,6 +103,8 @@ async def _try(rows: list[Row], endpoint: str | None) -> list[Health]:
 
 
 async def _health(row: Row, endpoint: str | None) -> Health:
+    if row.kind not in SERVICES:
+        return _made(row)
     make: Callable[..., Any] = SERVICES[row.kind]
     try:
         service = make(row.name) if endpoint is None else make(row.name, endpoint=endpoint)
@@ -104,6 +116,18 @@ async def _health(row: Row, endpoint: str | None) -> Health:
         return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=error)
     health: Health = await service.health()
     return health
+
+
+def _made(row: Row) -> Health:
+    """Whether ears can be made: nothing is connected to them."""
+    began = time.perf_counter()
+    error: BelugaError | None = None
+    try:
+        registry.create(row.kind, row.name)
+    except BelugaError as failed:
+        error = failed
+    took_ms = round((time.perf_counter() - began) * 1000, 3)
+    return Health(provider=row.name, is_healthy=error is None, connect_ms=took_ms, error=error)
 
 
 def _why_not(row: Row) -> str:
@@ -123,7 +147,11 @@ def _row(kind: str, name: str) -> Row:
         able = _capabilities(made)
     except MissingExtra as error:
         needs = f"pip install 'beluga-voice[{error.extra}]'"
-        return Row(kind=kind, name=name, installed=needs, credentials=NONE, can=())
+        return Row(
+            kind=kind, name=name, extra=error.extra, installed=needs, credentials=NONE, can=()
+        )
+    extra: str | None = getattr(made, "extra", None)
+    needs = "yes" if extra is None else _what_installs(registry.origin(kind, name), extra)
     variables: tuple[str, ...] = getattr(made, "credential_variables", ())
     if not variables:
         credentials = LOCAL
@@ -132,7 +160,30 @@ def _row(kind: str, name: str) -> Row:
     else:
         credentials = f"{MISSING}: {' or '.join(variables)}"
     can = () if able is None else tuple(_can(able))
-    return Row(kind=kind, name=name, installed="yes", credentials=credentials, can=can)
+    return Row(
+        kind=kind,
+        name=name,
+        extra=extra or NONE,
+        installed=needs,
+        credentials=credentials,
+        can=can,
+    )
+
+
+def _what_installs(origin: Distribution | None, extra: str) -> str:
+    """`yes` if all is there that the extra of that package has, or what installs it."""
+    if origin is None:
+        return "yes"  # who registers a plugin without a package has its own way
+    for requirement in origin.requires or ():
+        name, _, condition = requirement.partition(";")
+        needed = re.match(r"[\w.-]+", name)
+        if needed is None or not re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", condition):
+            continue
+        try:
+            distribution(needed.group())
+        except PackageNotFoundError:
+            return f"pip install '{origin.name}[{extra}]'"
+    return "yes"
 
 
 def _capabilities(made: Any) -> Capabilities | None:
@@ -160,6 +211,7 @@ def _can(able: Capabilities) -> Iterator[str]:
         "delegation": able.has_delegation,
     }
     yield from (name for name, is_able in flags.items() if is_able)
+    yield from sorted(_SHORT.get(name, name) for name in able.settings - {"wants_words"})
     if able.say is not Faithfulness.NONE:
         yield f"say:{able.say}"
     owners = [str(owner) for owner in able.turn_owners]

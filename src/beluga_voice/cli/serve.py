@@ -5,7 +5,6 @@ import re
 import sys
 from contextlib import AsyncExitStack
 
-from beluga_voice.agents.builtin import BuiltinAgent
 from beluga_voice.app import DEFAULT_STT, DEFAULT_TTS
 from beluga_voice.backends.websocket.carrier import Checkpoints
 from beluga_voice.backends.websocket.protocol import Limits
@@ -36,7 +35,7 @@ async def _serve(options: argparse.Namespace) -> None:
     else:
         labels = app.Labels(
             stt=options.stt or DEFAULT_STT,
-            agent=options.agent or BuiltinAgent.__name__,
+            agent=options.agent or "the built-in agent",
             tts=options.tts or DEFAULT_TTS,
             has_embedded_recognition=probe.provider.capabilities.is_local,
         )
@@ -86,6 +85,9 @@ def _checkpoints(
 
 def _limits(options: argparse.Namespace) -> Limits:
     """How much callers may ask; raises `ConfigurationError` for what is no bound."""
+    # uvloop takes 99999 and listens at another port.
+    if not 0 <= options.port <= 65535:
+        raise ConfigurationError("--port is a number from 0 to 65535", op="serve")
     for name in ("max_sessions", "max_sessions_per_tenant", "max_links"):
         value = getattr(options, name)
         if value is not None and value < 1:

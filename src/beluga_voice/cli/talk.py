@@ -63,7 +63,9 @@ def _read(path: str) -> bytes:
     except OSError as error:
         raise ConfigurationError(f"cannot read {path!r}: {error.strerror}", op="talk") from error
     except WrongFormat as error:
-        raise WrongFormat(f"{path}: {error.message}", op="talk") from error
+        is_named = error.message.startswith(Path(path).name)
+        message = error.message if is_named else f"{path}: {error.message}"
+        raise WrongFormat(message, op="talk") from error
     speech = sound.to_pcm16(INPUT_RATE)
     if not speech:
         raise WrongFormat(f"{path} holds no sound: give a WAV file with speech", op="talk")

@@ -35,6 +35,7 @@ const MICROPHONE = {
   NotFoundError: ["No microphone was found", "Plug one in, then try again. Typing works meanwhile."],
   NotReadableError: ["The microphone is in use", "Close the program that uses it, then try again. Typing works meanwhile."],
   SecurityError: ["Browsers give no microphone to this page", "Open it over https, or on localhost. Typing works meanwhile."],
+  NotStarted: ["The microphone does not start", "Look whether another program keeps the sound card. Typing works meanwhile."],
   Ended: ["The microphone was unplugged", "Plug it in and start a new call. Typing works meanwhile."],
 };
 
@@ -70,6 +71,9 @@ async function startCall({ withMicrophone }) {
   on("resumed", resumed);
   on("over", over);
   on("nomicrophone", ({ name }) => noMicrophone(name));
+  on("noloudspeaker", () =>
+    toast("The loudspeaker does not start", "Connect one, or look whether another program keeps it. What the agent says is written here."),
+  );
   on("recorded", ({ peak }) => timeline.hearCaller(peak));
   on("played", ({ peak }) => timeline.hearAgent(peak));
   on("cleared", ({ unplayed }) => {

@@ -13,6 +13,7 @@ const FRAMES_AT_ONCE = 50;
 const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 4000;
 const HEARD_MS = 250;
+const START_MS = 4000; // a browser without a sound card never starts a context, and never says so
 const PING_MS = 5000;
 const SILENCE_MS = 12000; // a server that says nothing for so long is not there
 const MOVING = 1012; // the close code of a server that another one takes the call over from
@@ -29,6 +30,7 @@ export class Call extends EventTarget {
     this.isMuted = false;
     this.isOver = false;
     this.isStarted = false;
+    this.isAudible = false;
     this.isLost = false;
     this.losses = 0;
     this.position = 0;
@@ -102,7 +104,16 @@ export class Call extends EventTarget {
       this.emit(data.type, data);
     };
     this.player.connect(this.output.destination);
-    await this.output.resume();
+    this.output.onstatechange = () => this.soundStarts();
+    if (await starts(this.output)) this.soundStarts();
+    else if (!this.isOver) this.emit("noloudspeaker");
+  }
+
+  // It may be long after the start of the call: what came before was not played.
+  soundStarts() {
+    if (this.isAudible || this.output.state !== "running") return;
+    this.isAudible = true;
+    this.player.port.postMessage({ type: "position", position: this.position });
   }
 
   async openMicrophone() {
@@ -128,7 +139,9 @@ export class Call extends EventTarget {
     });
     this.recorder.port.onmessage = ({ data }) => this.sendFrame(data);
     source.connect(this.recorder);
-    await context.resume();
+    starts(context).then((isRunning) => {
+      if (!isRunning && !this.isOver) this.emit("nomicrophone", { name: "NotStarted" });
+    });
   }
 
   sendFrame({ pcm, peak }) {
@@ -266,7 +279,8 @@ export class Call extends EventTarget {
     this.heardAt = performance.now();
     if (data instanceof ArrayBuffer) {
       this.position += data.byteLength / 2;
-      this.player.port.postMessage({ type: "audio", pcm: data }, [data]);
+      if (this.isAudible) this.player.port.postMessage({ type: "audio", pcm: data }, [data]);
+      else this.tellHeard({ position: this.position });
       return;
     }
     const message = JSON.parse(data);
@@ -315,6 +329,13 @@ export class Call extends EventTarget {
   emit(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+// Whether a context runs. One that does not start now may still do so later.
+async function starts(context) {
+  const patience = new Promise((resolve) => setTimeout(resolve, START_MS));
+  await Promise.race([context.resume().catch(() => {}), patience]); // it may be closed meanwhile
+  return context.state === "running";
 }
 
 // A context at the call's rate where the browser has one; else its own, and the worklet converts.
