@@ -13,7 +13,7 @@ from beluga_voice.checkpoints.checkpoint import Checkpoint, continuation
 from beluga_voice.engine.engine import EngineSettings
 from beluga_voice.engine.voice import VoiceSettings
 from beluga_voice.errors import ConfigurationError, MissingExtra
-from beluga_voice.events import CallerText, HistoryItem, ServiceSwitched
+from beluga_voice.events import CallerText, HistoryItem, Reconnected, ServiceSwitched
 from beluga_voice.interfaces import (
     AudioProcessor,
     Capabilities,
@@ -36,9 +36,11 @@ from beluga_voice.interfaces import (
 from beluga_voice.providers.s2s.cascade import Cascade
 from beluga_voice.providers.s2s.reasoned import Reasoned
 from beluga_voice.resilience.adapted import Adapted
+from beluga_voice.resilience.afresh import afresh
 from beluga_voice.resilience.fallback import Fallback
 from beluga_voice.resilience.notices import Switched
 from beluga_voice.resilience.self_turning import agreeing
+from beluga_voice.resilience.unbroken import unbroken
 from beluga_voice.services.speech_to_speech import SpeechToSpeechService
 from beluga_voice.services.text_to_speech import TextToSpeechService
 from beluga_voice.session.guessing import AnyTurnDetector
@@ -167,7 +169,10 @@ class VoiceSession(Session):
         )
 
     def _switched(self, switched: Switched) -> None:
-        """One of several services took over."""
+        """One of several services took over, or another connection of the same one."""
+        if switched.is_renewal:
+            self._publish(Reconnected(attempt=1))
+            return
         self._publish(
             ServiceSwitched(
                 previous=switched.previous,
@@ -197,8 +202,8 @@ def _service(
     """The provider, what it is asked for, and the tools that came with it."""
     one = several_of("s2s", services)
     if isinstance(one, SpeechToSpeechService):
-        return one.provider, one.options_with(options), one.tools
-    provider: SpeechToSpeech = one
+        return unbroken(one.provider), one.options_with(options), one.tools
+    provider: SpeechToSpeech = unbroken(one)
     return provider, options, ()
 
 
@@ -216,7 +221,7 @@ def _standing_in(
         if one == CASCADE:
             provider: SpeechToSpeech = parts()
         else:
-            provider = registry.create("s2s", one) if isinstance(one, str) else one
+            provider = unbroken(registry.create("s2s", one) if isinstance(one, str) else one)
             if agent is not None:
                 provider = Reasoned(provider, agent_of(agent))
         if made and isinstance(one, str):
@@ -329,17 +334,19 @@ def cascade(
 ) -> Cascade:
     """Three parts as one speech-to-speech provider; a part that is not given is the embedded one.
 
-    Of several that are given for one part, the first that works is used, at every moment.
+    Of several that are given for one part, the first that works is used, at every moment; one that
+    is given alone stands in for itself, over another connection.
 
     `phrases` are likely words and sentences; an agent may have its own, in an attribute of that
     name.
     """
     answering = agent_of(agent) if agent is not None else BuiltinAgent()
     own: Sequence[str] = getattr(agent or answering, "phrases", ())
+    ears = unbroken(several_of("stt", stt or DEFAULT_STT, on_switch=on_switch))
     return Cascade(
-        several_of("stt", stt or DEFAULT_STT, on_switch=on_switch),
+        afresh(ears, on_switch=on_switch),
         answering,
-        several_of("tts", tts or DEFAULT_TTS, on_switch=on_switch),
+        afresh(several_of("tts", tts or DEFAULT_TTS, on_switch=on_switch), on_switch=on_switch),
         stt_options=SttOptions(phrases=(*own, *phrases)),
         tts_options=TtsOptions(voice=voice),
     )

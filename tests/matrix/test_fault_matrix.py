@@ -8,7 +8,7 @@ from beluga_voice.testing.matrix import stages
 from beluga_voice.testing.matrix.call import Cell, play
 from beluga_voice.testing.matrix.cells import Verdict, Wrong, cells, covers, judged
 from beluga_voice.testing.matrix.known import KNOWN, SPOILED
-from beluga_voice.testing.matrix.measure import measure, usual_ms
+from beluga_voice.testing.matrix.measure import Measured, measure, usual_ms
 from beluga_voice.testing.matrix.run import result_of, run, soak
 from beluga_voice.testing.matrix.stages import NEVER_HERE, SERVICES, STAGES, UNREACHED
 from matrix.broken_wrappers import Broken, ForgetsSound, LeavesTasks, SpeaksTwice, StaysSilent
@@ -111,6 +111,16 @@ def test_what_is_known_is_of_the_matrix():
     for spoiled in SPOILED:
         assert spoiled.faults <= faults
         assert Wrong(spoiled.what)
+
+
+def test_a_fault_that_strikes_in_an_utterance_spoils_it():
+    """With a seed it may come in the middle of one; at its beginning, all words can be kept."""
+    lost = Measured(struck=True, recovery_ms=0, silence_ms=0, lost=("alpha",))
+    verdicts = [
+        judged(Cell("hang_up", "open", "openai_live", seed), lost).problems[0].verdict
+        for seed in (0, 1)
+    ]
+    assert verdicts == [Verdict.BROKEN, Verdict.SPOILED]
 
 
 def test_a_cell_that_there_is_not_is_refused():

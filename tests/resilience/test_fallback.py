@@ -12,7 +12,6 @@ from beluga_voice.events import (
     ContextId,
     ErrorCategory,
     FinishSpeech,
-    FinishUtterance,
     LinkClosed,
     LinkReady,
     SendAudio,
@@ -22,7 +21,6 @@ from beluga_voice.events import (
     SpeechDone,
     SpeechWords,
     Transcript,
-    UtteranceId,
 )
 from beluga_voice.interfaces import SttOptions, TtsOptions
 from beluga_voice.resilience.adapted import Adapted
@@ -37,6 +35,7 @@ from beluga_voice.testing.loop import running_simulation, simulate
 from beluga_voice.testing.scripted import ScriptedProvider
 from beluga_voice.testing.speech import pcm_of, speech, words_in
 from resilience.parts import Recogniser, Voice
+from resilience.talk import Talk, finish, sound
 
 C = ContextId("c")
 LONG = "one two three four five six seven eight nine ten"
@@ -44,14 +43,6 @@ LONG = "one two three four five six seven eight nine ten"
 
 def down(name="it"):
     return Unreachable(f"{name} is down", op="connect")
-
-
-def finish(name):
-    return FinishUtterance(utterance_id=UtteranceId(name))
-
-
-def sound(words):
-    return SendAudio(pcm=pcm_of(speech(words)))
 
 
 async def taken(provider, *parts):
@@ -209,50 +200,6 @@ def test_settings_that_make_no_sense_are_refused(providers, settings):
 
 
 # ── in mid-call ─────────────────────────────────────────────────────────────────────────────
-
-
-class Talk:
-    """A link, its events and what is done with it."""
-
-    def __init__(self, provider, options):
-        self.provider = provider
-        self.options = options
-        self.events = []
-
-    def play(self, *deeds):
-        """Do one thing after another, each so many ms after the one before; then wait."""
-
-        async def scene():
-            loop = running_simulation()
-            async with self.provider.connect(self.options) as link:
-                began = loop.time_ms()
-                link.attach(lambda event: self.events.append((loop.time_ms() - began, event)))
-                for pause, deed in deeds:
-                    await asyncio.sleep(pause / 1000)
-                    if callable(deed):
-                        deed()
-                    else:
-                        link.send(deed)
-                await asyncio.sleep(20)
-
-        simulate(scene)
-        return self
-
-    def of(self, kind):
-        """Events of one kind, with their times."""
-        return [(at, event) for at, event in self.events if isinstance(event, kind)]
-
-    def finals(self):
-        """The final transcripts, with their times."""
-        return [
-            (at, event.utterance_id, event.text)
-            for at, event in self.of(Transcript)
-            if event.is_final
-        ]
-
-    def heard(self):
-        """The words in the sound."""
-        return " ".join(words_in(b"".join(event.pcm for _, event in self.of(SpeechAudio))))
 
 
 def test_an_utterance_that_was_finished_and_not_answered_is_asked_again():

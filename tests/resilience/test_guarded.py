@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.errors import (
     ConfigurationError,
     Denied,
@@ -24,11 +25,12 @@ from beluga_voice.events import (
     SendAudio,
     ServiceFailed,
     SpeakText,
+    SpeechAudio,
     SpeechDone,
     Transcript,
     UtteranceId,
 )
-from beluga_voice.interfaces import S2sOptions, SttOptions, TtsOptions
+from beluga_voice.interfaces import Capabilities, S2sOptions, SttOptions, TtsOptions
 from beluga_voice.resilience.boards import shared_board
 from beluga_voice.resilience.breaker import BreakerSettings, BreakerState
 from beluga_voice.resilience.guarded import Guarded
@@ -252,6 +254,31 @@ def test_a_voice_that_ends_without_a_sound_has_failed():
     events, health = collected(guarded(provider), TtsOptions(), [(1, ask)])
     assert [type(event) for _, event in events] == [ServiceFailed, LinkClosed]
     assert not any(isinstance(event, SpeechDone) for _, event in events)
+    assert health.last_failure == "it ended its speech without a sound"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "silence"),
+    [(Encoding.PCM16, b"\0\0"), (Encoding.MULAW, b"\xff"), (Encoding.ALAW, b"\xd5")],
+)
+@pytest.mark.parametrize("is_asked_for", [True, False])
+def test_a_voice_that_speaks_nothing_but_silence_has_failed(encoding, silence, is_asked_for):
+    """Also on a telephone, where silence is not zero, be that format asked for or the voice's."""
+    shape = AudioFormat(encoding, 8000, 1)
+    provider = Voice("mouth")
+    wide = pcm16(24000)
+    formats = (wide, shape) if is_asked_for else (shape,)
+    provider.capabilities = Capabilities(output_formats=formats, is_local=True)
+
+    def ask(link):
+        link.send(SpeakText(context_id=ContextId("c"), text="hello"))
+        provider.links[0].to_do.clear()
+        provider.links[0].speak(ContextId("c"), silence * 160, None)
+        link.send(FinishSpeech(context_id=ContextId("c")))
+
+    options = TtsOptions(output_format=shape if is_asked_for else None)
+    events, health = collected(guarded(provider), options, [(1, ask)])
+    assert [type(event) for _, event in events] == [SpeechAudio, ServiceFailed, LinkClosed]
     assert health.last_failure == "it ended its speech without a sound"
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from beluga_voice.audio.formats import Encoding
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import (
     CancelSpeech,
@@ -56,11 +57,9 @@ def finish(name):
     return FinishUtterance(utterance_id=UtteranceId(name))
 
 
-def after(*steps, is_streaming=True):
+def after(*steps, **settings):
     """The deadline and the outcomes when one thing happens at each second."""
-    progress = Progress(
-        ProgressSettings(final_ms=3000, audio_ms=4000, answer_ms=9000), is_streaming=is_streaming
-    )
+    progress = Progress(ProgressSettings(final_ms=3000, audio_ms=4000, answer_ms=9000), **settings)
     outcomes = []
     for now, step in enumerate(steps):
         if isinstance(step, EVENTS):
@@ -120,6 +119,23 @@ def test_a_voice_that_does_not_stream_owes_nothing_before_its_text_is_whole():
     """It cannot begin."""
     assert after(TEXT, is_streaming=False) == (None, [])
     assert after(TEXT, FINISH, is_streaming=False) == (5, [])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "silence"),
+    [
+        (Encoding.MULAW, b"\xff\x7f\xff"),
+        (Encoding.ALAW, b"\xd5\x55\xd5"),
+        (Encoding.FLOAT32, bytes(8)),
+        (Encoding.PCM32, bytes(8)),
+    ],
+)
+def test_silence_is_none_of_the_sound_that_is_owed(encoding, silence):
+    """In every encoding a voice that gives digital silence is mute, and fails when it ends."""
+    quiet, loud = (SpeechAudio(context_id=A, pcm=pcm) for pcm in (silence, silence + b"\x12"))
+    assert after(TEXT, quiet, encoding=encoding) == (4, [])
+    assert after(TEXT, FINISH, quiet, DONE, encoding=encoding) == (None, [FAILED])
+    assert after(TEXT, loud, encoding=encoding) == (None, [GOOD])
 
 
 @pytest.mark.parametrize("name", ["final_ms", "audio_ms", "answer_ms", "slow_share"])

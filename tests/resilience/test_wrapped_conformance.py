@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from beluga_voice.resilience.adapted import Adapted
+from beluga_voice.resilience.afresh import Afresh
+from beluga_voice.resilience.budget import BudgetSettings, RetryBudget
 from beluga_voice.resilience.fallback import Fallback
 from beluga_voice.resilience.guarded import Guarded
 from beluga_voice.resilience.hedged import Hedged
@@ -18,12 +20,21 @@ from conformance.parts import good_stt, good_tts, making
 from scenarios.cascade_row import cascade
 from scenarios.rows import openai_realtime
 
+
+def spent():
+    """Nothing to ask again with: what is lost is lost, which is what a check wants to see."""
+    budget = RetryBudget(BudgetSettings(per_call=0, per_second=0, most=1))
+    assert budget.spend(0)
+    return budget
+
+
 WRAPPERS = {
     "guarded": lambda one, _: Guarded(one),
     "limited": lambda one, _: Limited(one, limit=1, wait_ms=100),
     "adapted": lambda one, _: Adapted(one, lambda options: options),
     "hedged": lambda one, _: Hedged(one, one, after_ms=0),
     "fallback": Fallback,
+    "afresh": lambda one, _: Afresh(one, budget=spent()),
     "all of them": lambda one, two: Fallback(Limited(Guarded(one), limit=2), Hedged(two, two)),
 }
 

@@ -140,7 +140,9 @@ class Fallback[O, S, R]:
         refuse_unsupported_stt(options, self._capabilities, self.name)
         source = input_format_of(self._capabilities, options.input_format)
         limit = int(self._kept_seconds * source.rate) * source.block_bytes
-        return self._switching(replace(options, input_format=source), Unheard(limit), source)
+        return self._switching(
+            replace(options, input_format=source), Unheard(limit, source), source
+        )
 
     def _speak(self, options: TtsOptions) -> AbstractAsyncContextManager[Any]:
         refuse_unsupported_tts(options, self._capabilities, self.name)

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import cast
 
+from beluga_voice.audio.formats import AudioFormat
 from beluga_voice.errors import (
     ConfigurationError,
     Misuse,
@@ -35,7 +36,7 @@ from beluga_voice.events import (
     ToolCalled,
     Transcript,
 )
-from beluga_voice.interfaces import Capabilities, Link, Provider
+from beluga_voice.interfaces import Capabilities, Link, Provider, output_format_of
 from beluga_voice.resilience.boards import shared_board
 from beluga_voice.resilience.breaker import (
     ORDINARY,
@@ -128,7 +129,14 @@ class Guarded[O, S, R]:
         calls.begin(self.name)
         async with AsyncExitStack() as stack:
             stack.callback(calls.end)
-            progress = Progress(self._progress, is_streaming=self.capabilities.is_streaming)
+            able = self.capabilities
+            wanted: AudioFormat | None = getattr(options, "output_format", None)
+            # Recognisers give no sound, and have no format of it.
+            speaks = wanted is not None or bool(able.output_formats)
+            output = output_format_of(able, wanted) if speaks else AudioFormat()
+            progress = Progress(
+                self._progress, is_streaming=able.is_streaming, encoding=output.encoding
+            )
             link: GuardedLink[S, R] = GuardedLink(self.name, calls, progress)
             stack.callback(link.close)
             inner = await self._open(stack, options, calls)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.resilience.breaker import Breaker, BreakerSettings, BreakerState
+from beluga_voice.resilience.budget import RetryBudget
 
 KEPT_GATES = 1000
 """With so many gates, those that nobody uses are forgotten: tenants come and go."""
@@ -107,13 +108,14 @@ class Gate:
 
 
 class Board:
-    """The services of a process by name, and the gates before them."""
+    """The services of a process by name, the gates before them, and their budgets."""
 
-    __slots__ = ("_gates", "_standings")
+    __slots__ = ("_budgets", "_gates", "_standings")
 
     def __init__(self) -> None:
         self._standings: dict[str, Standing] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
+        self._budgets: dict[str, RetryBudget] = {}
 
     def of(self, name: str, settings: BreakerSettings | None = None) -> Standing:
         """What is known of that service; the first who asks decides on its breaker.
@@ -136,6 +138,10 @@ class Board:
             busy = {key: one for key, one in self._gates.items() if one.inside or one.waiting}
             self._gates = busy
         return self._gates.setdefault((name, tenant), Gate())
+
+    def budget(self, name: str) -> RetryBudget:
+        """What all who use that service may ask of it twice."""
+        return self._budgets.setdefault(name, RetryBudget())
 
     def health(self, now: float) -> list[ServiceHealth]:
         """How every service is that was ever asked."""

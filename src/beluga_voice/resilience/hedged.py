@@ -8,7 +8,7 @@ from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import Capabilities, Link, Provider
 from beluga_voice.resilience.budget import RetryBudget
 from beluga_voice.resilience.common import common
-from beluga_voice.resilience.held import Held, close_all
+from beluga_voice.resilience.held import Held, close_all, race
 from beluga_voice.resilience.nesting import warmed
 from beluga_voice.resilience.notices import Switched, tell
 
@@ -70,9 +70,9 @@ class Hedged[O, S, R]:
         running = [first]
         try:
             await asyncio.wait([first.link], timeout=self._after_ms / 1000)
-            if not _is_up(first) and self._budget.spend(loop.time()):
+            if not first.is_up and self._budget.spend(loop.time()):
                 running.append(Held(self._second, options))
-            winner = await _race(running)
+            winner = await race(running)
             for loser in running:
                 if loser is not winner:
                     loser.release()
@@ -92,19 +92,3 @@ class Hedged[O, S, R]:
             is_mid_call=False,
         )
         tell(self._on_switch, switched)
-
-
-def _is_up[O, S, R](held: Held[O, S, R]) -> bool:
-    return held.link.done() and held.failure() is None
-
-
-async def _race[O, S, R](running: list[Held[O, S, R]]) -> Held[O, S, R]:
-    """The first that is ready; raises the error of the first one if none is."""
-    while True:
-        for one in running:
-            if _is_up(one):
-                return one
-        open_ones = [one.link for one in running if not one.link.done()]
-        if not open_ones:
-            running[0].link.result()  # raises
-        await asyncio.wait(open_ones, return_when=asyncio.FIRST_COMPLETED)

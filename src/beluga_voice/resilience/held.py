@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from beluga_voice.errors import where
 from beluga_voice.interfaces import Link, Provider
@@ -37,6 +37,11 @@ class Held[O, S, R]:
     def failure(self) -> BaseException | None:
         """What kept the link from coming about, once that is known."""
         return asyncio.CancelledError() if self._link.cancelled() else self._link.exception()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a link."""
+        return self._link.done() and self.failure() is None
 
     def release(self) -> None:
         """Begin to close; what connects is cancelled."""
@@ -86,3 +91,15 @@ async def close_all[O, S, R](held: Iterable[Held[O, S, R]]) -> None:
         for one in every:
             if one.link.done():
                 one.failure()  # it may be that nobody asked
+
+
+async def race[O, S, R](held: Sequence[Held[O, S, R]]) -> Held[O, S, R]:
+    """The first that is up, the others going on; raises the error of the first one if none is."""
+    while True:
+        for one in held:
+            if one.is_up:
+                return one
+        open_ones = [one.link for one in held if not one.link.done()]
+        if not open_ones:
+            held[0].link.result()  # raises
+        await asyncio.wait(open_ones, return_when=asyncio.FIRST_COMPLETED)

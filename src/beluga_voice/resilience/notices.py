@@ -19,6 +19,8 @@ class Switched:
     reason: str
     is_mid_call: bool
     """Whether a link was open, and what it had not answered was given to the next."""
+    is_renewal: bool = False
+    """The next is the same service, over another connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

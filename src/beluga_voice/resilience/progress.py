@@ -9,8 +9,9 @@ without a sound. Pure: the time is an argument, in seconds.
 Turns that a service ends by itself ask for nothing here: whether it means to answer is not known.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from beluga_voice.audio.formats import Encoding, is_digital_silence
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import (
     CancelSpeech,
@@ -59,6 +60,15 @@ class ProgressSettings:
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name} should be above 0", op="progress")
 
+    def times(self, factor: float) -> "ProgressSettings":
+        """The same with so many times as much time."""
+        return replace(
+            self,
+            final_ms=self.final_ms * factor,
+            audio_ms=self.audio_ms * factor,
+            answer_ms=self.answer_ms * factor,
+        )
+
 
 @dataclass(slots=True)
 class _Context:
@@ -80,16 +90,26 @@ class Progress:
         "_answered_at",
         "_asked_at",
         "_contexts",
+        "_encoding",
         "_finals",
         "_is_streaming",
-        "_settings",
         "reason",
+        "settings",
     )
 
-    def __init__(self, settings: ProgressSettings, *, is_streaming: bool = True) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: ProgressSettings,
+        *,
+        is_streaming: bool = True,
+        encoding: Encoding = Encoding.PCM16,
+    ) -> None:
+        self.settings = settings
+        """As of now."""
         self._is_streaming = is_streaming
         """A voice that does not stream owes nothing before its text is whole."""
+        self._encoding = encoding
+        """Of the sound that comes: silence is not zero in all of them."""
         self._finals: dict[UtteranceId, float] = {}
         self._contexts: dict[ContextId, _Context] = {}
         self._answered_at = 0.0
@@ -103,14 +123,14 @@ class Progress:
         """When the link has failed, if nothing useful comes before."""
         found: float | None = None
         if self._finals:
-            found = next(iter(self._finals.values())) + self._settings.final_ms / 1000
-            self.reason = f"no final transcript within {self._settings.final_ms:g} ms"
+            found = next(iter(self._finals.values())) + self.settings.final_ms / 1000
+            self.reason = f"no final transcript within {self.settings.final_ms:g} ms"
         elif self._owes_sound():
-            found = self._answered_at + self._settings.audio_ms / 1000
-            self.reason = f"no sound within {self._settings.audio_ms:g} ms"
+            found = self._answered_at + self.settings.audio_ms / 1000
+            self.reason = f"no sound within {self.settings.audio_ms:g} ms"
         elif self._asked_at is not None:
-            found = self._asked_at + self._settings.answer_ms / 1000
-            self.reason = f"no response within {self._settings.answer_ms:g} ms"
+            found = self._asked_at + self.settings.answer_ms / 1000
+            self.reason = f"no response within {self.settings.answer_ms:g} ms"
         return found
 
     def sent(self, command: object, now: float) -> None:
@@ -137,7 +157,7 @@ class Progress:
                 if event.utterance_id is None:
                     return None
                 asked = self._finals.pop(event.utterance_id, None)
-                return self._outcome(asked, self._settings.final_ms, now)
+                return self._outcome(asked, self.settings.final_ms, now)
             case SpeechAudio():
                 return self._heard(event, now)
             case SpeechWords():
@@ -164,7 +184,7 @@ class Progress:
                 | DelegationRequested()
             ):
                 asked, self._asked_at = self._asked_at, None
-                return self._outcome(asked, self._settings.answer_ms, now)
+                return self._outcome(asked, self.settings.answer_ms, now)
             case _:
                 return None
 
@@ -185,13 +205,13 @@ class Progress:
                 self._answered_at = now
                 context.is_owed = False
             return None
-        if event.pcm.count(0) == len(event.pcm):
-            return None  # nothing, or digital silence: a voice that says no more is mute
+        if is_digital_silence(event.pcm, self._encoding):
+            return None  # a voice that says no more is mute
         self._answered_at = now
         if context is None:
             return None
         context.has_sounded, context.is_owed = True, False
-        return self._outcome(context.asked_at, self._settings.audio_ms, now)
+        return self._outcome(context.asked_at, self.settings.audio_ms, now)
 
     def _owes_sound(self) -> bool:
         return any(
@@ -202,5 +222,5 @@ class Progress:
     def _outcome(self, asked: float | None, limit_ms: float, now: float) -> Outcome | None:
         if asked is None:
             return None
-        is_slow = (now - asked) * 1000 > limit_ms * self._settings.slow_share
+        is_slow = (now - asked) * 1000 > limit_ms * self.settings.slow_share
         return Outcome.SLOW if is_slow else Outcome.GOOD

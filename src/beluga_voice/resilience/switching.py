@@ -2,31 +2,32 @@
 
 How it works. Commands go to the present service, and into a memory of what it has not done yet.
 When its link ends, another service is connected, in a task, and told from memory what is owed; what
-is commanded meanwhile is in the memory too. Sound is told again by pieces, much faster than it was
-spoken, and new sound waits behind it: a wire holds only so much at once, and drops the oldest.
+is commanded meanwhile is in the memory too.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
 from beluga_voice.errors import BelugaError
-from beluga_voice.events import ErrorCategory, LinkClosed, LinkReady, SendAudio, ServiceFailed
+from beluga_voice.events import (
+    ErrorCategory,
+    LinkClosed,
+    LinkReady,
+    ServiceFailed,
+    Transcript,
+    UsageReported,
+)
 from beluga_voice.resilience.choosing import Chooser, Chosen
 from beluga_voice.resilience.held import Held, close_all
 from beluga_voice.resilience.notices import Switched, tell
 from beluga_voice.resilience.relay import Relay
+from beluga_voice.resilience.second_opinion import REASON, Doubting, SecondOpinion
+from beluga_voice.resilience.watched import Watched
 
 log = logging.getLogger(__name__)
-
-AT_ONCE_SECONDS = 4.0
-"""So much sound is told again in one go,"""
-PAUSE_SECONDS = 0.05
-"""and then, after this pause, so much more."""
 
 
 class Carry[S, R](Protocol):
@@ -37,6 +38,8 @@ class Carry[S, R](Protocol):
     def received(self, event: R, /) -> Sequence[R]: ...
 
     def again(self) -> tuple[list[S], list[R]]: ...
+
+    def doubts(self, event: R, /) -> bool: ...
 
 
 class SwitchingLink[O, S, R]:
@@ -60,7 +63,7 @@ class SwitchingLink[O, S, R]:
         self._chooser = chooser
         self._ask = ask
         self._carry = carry
-        self._at_once = int(bytes_per_second * AT_ONCE_SECONDS)
+        self._bytes_per_second = bytes_per_second
         self._on_switch = on_switch
         self._loop = asyncio.get_running_loop()
         self._relay: Relay[R] = Relay()
@@ -70,9 +73,13 @@ class SwitchingLink[O, S, R]:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed_at: dict[int, float] = {}
         """Who failed in this link, and when."""
-        self._to_tell: deque[S] = deque()
-        """What the present service has yet to be told again, and what came after it."""
-        self._timer: asyncio.TimerHandle | None = None
+        self._way: Watched[S, R] | None = None
+        """The connection to the present service."""
+        self._doubting = Doubting()
+        self._opinion: SecondOpinion[S, R] | None = None
+        """What another service is asked about,"""
+        self._other: Chosen[O, S, R] | None = None
+        """and which one that is."""
         self._was_ready = False
 
     # ── the link ────────────────────────────────────────────────────────────────────────────
@@ -82,12 +89,10 @@ class SwitchingLink[O, S, R]:
         if self._relay.is_closed:
             return
         self._carry.sent(command)
-        if self._present is None:
-            return
-        if self._to_tell:
-            self._to_tell.append(command)
-        else:
-            self._present.held.link.result().send(command)
+        if self._way is not None:
+            self._way.send(command)
+        if self._opinion is not None:
+            self._opinion.send(command)
 
     def attach(self, deliver: Callable[[R], None], /) -> None:
         """Deliver by call."""
@@ -109,8 +114,8 @@ class SwitchingLink[O, S, R]:
             self._use(chosen)
             yield self
         finally:
-            self._present = None
-            self._stop_telling()
+            self._forget_opinion()
+            self._leave()
             await self._close()
             if not self._relay.is_closed:
                 self._end(LinkClosed(is_clean=True))
@@ -127,19 +132,40 @@ class SwitchingLink[O, S, R]:
     def _use(self, chosen: Chosen[O, S, R]) -> None:
         """This service is the present one from here."""
         self._present = chosen
-        self._opened = [*(one for one in self._opened if not one.is_closed), chosen.held]
-        commands, owed = self._carry.again()
-        self._to_tell = deque(commands)
-        chosen.held.link.result().attach(partial(self._hear, chosen))
+        way, owed = self._way_to(chosen)
+        self._way = way
         for event in owed:
             self._relay.put(event)
-        self._tell_again()
+        way.begin(self._hear)
+
+    def _way_to(self, chosen: Chosen[O, S, R]) -> tuple[Watched[S, R], list[R]]:
+        """A connection that is to be told from memory what is owed; and what is owed without it."""
+        self._opened = [*(one for one in self._opened if not one.is_closed), chosen.held]
+        commands, owed = self._carry.again()
+        way: Watched[S, R] = Watched(
+            chosen.held.link.result(),
+            commands,
+            release=chosen.held.release,
+            bytes_per_second=self._bytes_per_second,
+        )
+        return way, owed
+
+    def _leave(self) -> None:
+        """Nobody is the present one from here."""
+        self._present = None
+        if self._way is not None:
+            self._way.stop()
+            self._way = None
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────
 
-    def _hear(self, chosen: Chosen[O, S, R], event: R) -> None:
+    def _hear(self, way: Watched[S, R], event: R) -> None:
         """An event of a service; of one that is not the present one any more it is of no use."""
-        if chosen is not self._present:
+        if self._opinion is not None and way is self._opinion.other:
+            self._opinion.hear_other(event)
+            return
+        chosen = self._present
+        if way is not self._way or chosen is None:
             return
         match event:
             case LinkClosed():
@@ -150,9 +176,21 @@ class SwitchingLink[O, S, R]:
                 if not self._was_ready:
                     self._was_ready = True
                     self._relay.put(event)
+            case ServiceFailed() | UsageReported():
+                self._relay.put(event)
+            case _ if self._opinion is not None:
+                self._opinion.hear_first(event)
+            case Transcript() if self._doubting.may(self._loop.time()) and self._carry.doubts(
+                event
+            ):
+                self._doubt(chosen, event)
             case _:
-                for one in self._carry.received(event):
-                    self._relay.put(one)
+                self._pass(event)
+
+    def _pass(self, event: R) -> None:
+        self._doubting.understood(event)
+        for one in self._carry.received(event):
+            self._relay.put(one)
 
     def _lose(
         self,
@@ -161,22 +199,24 @@ class SwitchingLink[O, S, R]:
         is_clean: bool,
         category: ErrorCategory = ErrorCategory.RETRYABLE,
     ) -> None:
-        self._present = None
-        self._stop_telling()
-        chosen.held.release()
+        if self._opinion is not None and self._opinion.other is not None:
+            self._take_other(chosen, reason)
+            return
+        self._forget_opinion()
+        self._leave()
         self._failed_at[chosen.one] = self._loop.time()
         if not is_clean:
             self._chooser.lost(chosen.one)
-        name = f"beluga-voice fallback {self._name}"
-        task = self._loop.create_task(self._switch(chosen, reason, category), name=name)
+        self._begin(self._switch(chosen, reason, category))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name=f"beluga-voice fallback {self._name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _switch(self, lost: Chosen[O, S, R], reason: str, category: ErrorCategory) -> None:
-        limit = self._loop.time() - self._chooser.rest_seconds
-        without = [one for one, at in self._failed_at.items() if at > limit]
         try:
-            chosen = await self._chooser.choose(self._ask, without=without, is_mid_call=True)
+            chosen = await self._next([])
         except BelugaError as error:
             self._switched(lost.one, None, reason, is_mid_call=True)
             message = f"{self._name}: {reason}, and no other service is left ({error.code})"
@@ -185,32 +225,85 @@ class SwitchingLink[O, S, R]:
             return
         for one, _ in chosen.failed:
             self._failed_at[one] = self._loop.time()
-        self._switched(lost.one, chosen.one, reason, is_mid_call=True)
-        message = f"{self._chooser.name(lost.one)} failed, {chosen.held.name} goes on: {reason}"
-        self._fail(category, message)
+        self._goes_on(lost, chosen, reason, category)
         self._use(chosen)
+
+    async def _next(self, without: Sequence[int]) -> Chosen[O, S, R]:
+        """One that has not failed in this link, or not of late."""
+        limit = self._loop.time() - self._chooser.rest_seconds
+        failed = [one for one, at in self._failed_at.items() if at > limit]
+        return await self._chooser.choose(self._ask, without=[*failed, *without], is_mid_call=True)
+
+    # ── a second opinion ────────────────────────────────────────────────────────────────────
+
+    def _doubt(self, chosen: Chosen[O, S, R], empty: Transcript) -> None:
+        """The present one understood nothing of a loud utterance: ask another."""
+
+        def decided(has_words: bool) -> None:
+            if has_words:
+                self._take_other(chosen, REASON)
+            else:
+                self._believe()
+
+        opinion: SecondOpinion[S, R] = SecondOpinion(
+            empty, decided=decided, passes_on=self._relay.put
+        )
+        self._opinion = opinion
+        self._begin(self._ask_another(chosen, opinion))
+
+    async def _ask_another(self, chosen: Chosen[O, S, R], opinion: SecondOpinion[S, R]) -> None:
+        try:
+            other = await self._next([chosen.one])
+        except BelugaError:
+            if opinion is self._opinion:
+                self._believe()
+            return
+        way, _ = self._way_to(other)
+        if opinion is self._opinion:
+            self._other = other
+            opinion.ask(way, self._hear)
+        else:
+            way.stop()  # it was decided meanwhile
+
+    def _take_other(self, chosen: Chosen[O, S, R], reason: str) -> None:
+        """The other one is the present one from here."""
+        opinion, other, self._opinion = self._opinion, self._other, None
+        if opinion is None or other is None:
+            return
+        self._leave()
+        self._present, self._way = other, opinion.other
+        self._failed_at[chosen.one] = self._loop.time()
+        self._chooser.lost(chosen.one)
+        self._goes_on(chosen, other, reason, ErrorCategory.RETRYABLE)
+        for event in opinion.told:
+            self._pass(event)
+
+    def _believe(self) -> None:
+        """The present one was right, or nobody knows better."""
+        opinion = self._opinion
+        self._forget_opinion()
+        if opinion is not None:
+            self._doubting.believed(self._loop.time())
+            for event in opinion.kept:
+                self._pass(event)
+
+    def _forget_opinion(self) -> None:
+        if self._opinion is not None and self._opinion.other is not None:
+            self._opinion.other.stop()
+        self._opinion = self._other = None
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────
 
-    def _tell_again(self) -> None:
-        """Tell the present service more of what it missed."""
-        self._timer = None
-        present, left = self._present, self._at_once
-        while self._to_tell and present is not None and present is self._present:
-            command = self._to_tell[0]
-            if isinstance(command, SendAudio):
-                if left <= 0:
-                    self._timer = self._loop.call_later(PAUSE_SECONDS, self._tell_again)
-                    return
-                left -= len(command.pcm)
-            self._to_tell.popleft()
-            present.held.link.result().send(command)
-
-    def _stop_telling(self) -> None:
-        self._to_tell.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _goes_on(
+        self,
+        lost: Chosen[O, S, R],
+        chosen: Chosen[O, S, R],
+        reason: str,
+        category: ErrorCategory,
+    ) -> None:
+        self._switched(lost.one, chosen.one, reason, is_mid_call=True)
+        message = f"{self._chooser.name(lost.one)} failed, {chosen.held.name} goes on: {reason}"
+        self._fail(category, message)
 
     def _switched(
         self, previous: int, following: int | None, reason: str, *, is_mid_call: bool

@@ -9,6 +9,9 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from beluga_voice.audio.convert import convert
+from beluga_voice.audio.formats import AudioFormat, pcm16
+from beluga_voice.audio.level import rms
 from beluga_voice.events import (
     DropUtterance,
     FinishUtterance,
@@ -18,6 +21,11 @@ from beluga_voice.events import (
     Transcript,
     UtteranceId,
 )
+
+LOUD = 0.01
+"""40 dB below full scale: speech is louder, and what a line hisses is not."""
+DOUBTED_MS = 600.0
+"""With so much loud sound in it, an utterance that is said to be empty is doubted."""
 
 
 @dataclass(slots=True)
@@ -29,12 +37,13 @@ class _Utterance:
 
 
 class Unheard:
-    """Keeps up to `limit` bytes of sound; beyond that the oldest goes."""
+    """Keeps up to `limit` bytes of sound of that format; beyond that the oldest goes."""
 
-    __slots__ = ("_bytes", "_limit", "_utterances", "lost_bytes")
+    __slots__ = ("_bytes", "_limit", "_sound", "_utterances", "lost_bytes")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, sound: AudioFormat | None = None) -> None:
         self._limit = limit
+        self._sound = sound or AudioFormat()
         self._bytes = 0
         self._utterances = deque([_Utterance()])
         """Those that are finished and not answered, and the present one."""
@@ -78,6 +87,31 @@ class Unheard:
             if one.id is not None:
                 told.append(FinishUtterance(utterance_id=one.id))
         return told, []
+
+    def doubts(self, event: SttEvent) -> bool:
+        """Whether that says that a loud utterance was empty."""
+        if not isinstance(event, Transcript) or not event.is_final or event.text.strip():
+            return False
+        return any(
+            one.id is not None and one.id == event.utterance_id and self._loud_ms(one) >= DOUBTED_MS
+            for one in self._utterances
+        )
+
+    def mark(self) -> None:
+        """Nothing changes when a service is told again: see `Unspoken.mark`."""
+
+    def back(self, mark: None) -> None:
+        """See `mark`."""
+
+    def _loud_ms(self, utterance: _Utterance) -> float:
+        block = self._sound.block_bytes
+        target = pcm16(self._sound.rate)
+        loud = 0
+        for one in utterance.sound:
+            whole = one.pcm[: len(one.pcm) // block * block]
+            if rms(convert(whole, self._sound, target)) > LOUD:
+                loud += len(whole) // block
+        return loud * 1000 / self._sound.rate
 
     def _forget(self, utterance: _Utterance) -> None:
         self._bytes -= sum(len(one.pcm) for one in utterance.sound)

@@ -39,6 +39,9 @@ LATE_SECONDS = 0.3
 """How long after its sound a voice may tell a word."""
 _WORD = re.compile(r"\S+")
 
+type Mark = dict[ContextId, tuple[int, int, int, bool]]
+"""Of contexts, how far they are: see `_Context`."""
+
 
 @dataclass(slots=True)
 class Pace:
@@ -138,6 +141,25 @@ class Unspoken:
                 del self._contexts[context_id]
                 owed.append(SpeechDone(context_id=context_id))
         return told, owed
+
+    def doubts(self, event: TtsEvent) -> bool:
+        """Nothing that a voice says: see `Unheard.doubts`."""
+        return False
+
+    def mark(self) -> Mark:
+        """How far everything is, for `back`."""
+        return {
+            context_id: (one.told, one.told_at, one.moved, one.has_times)
+            for context_id, one in self._contexts.items()
+        }
+
+    def back(self, mark: Mark) -> None:
+        """The voice that spoke when that was marked speaks on, and no other one has spoken."""
+        for context_id, (told, told_at, moved, has_times) in mark.items():
+            context = self._contexts.get(context_id)
+            if context is not None:
+                context.told, context.told_at = told, told_at
+                context.moved, context.has_times = moved, has_times
 
     def _context(self, context_id: ContextId) -> _Context:
         return self._contexts.setdefault(context_id, _Context())

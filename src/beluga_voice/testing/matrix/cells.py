@@ -118,7 +118,11 @@ def _wrong(measured: Measured) -> Iterator[tuple[Wrong, str]]:
 
 def _verdict(cell: Cell, what: Wrong) -> Verdict:
     kind = STAGES[cell.stage].kind or AGENT
-    if any(what == one.what and one.covers(cell.fault, cell.phase, kind) for one in SPOILED):
+    is_late = cell.seed > 0
+    if any(
+        what == one.what and one.covers(cell.fault, cell.phase, kind, is_late=is_late)
+        for one in SPOILED
+    ):
         return Verdict.SPOILED
     is_known = any(what == one.what and covers(one, cell) for one in KNOWN)
     return Verdict.KNOWN if is_known else Verdict.BROKEN

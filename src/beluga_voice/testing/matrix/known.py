@@ -15,16 +15,22 @@ class Spoiled:
     kinds: frozenset[str]
     """Kinds of providers, or `agent`."""
     phases: frozenset[str] = frozenset(Phase)
+    late_phases: frozenset[str] = frozenset()
+    """Phases at which it does so only if it strikes later than they begin, in an utterance."""
     why: str
 
-    def covers(self, fault: str, phase: str, kind: str) -> bool:
+    def covers(self, fault: str, phase: str, kind: str, *, is_late: bool) -> bool:
         """Whether it is about such a call."""
-        return fault in self.faults and phase in self.phases and kind in self.kinds
+        phases = self.phases | self.late_phases if is_late else self.phases
+        return fault in self.faults and phase in phases and kind in self.kinds
 
     @property
     def told(self) -> str:
         """The faults, in short."""
-        return ", ".join(f"`{name}`" for name in sorted(self.faults)) + _at(self.phases)
+        where = _at(self.phases)
+        if self.late_phases:
+            where += f", or after the beginning of {_listed(self.late_phases)}"
+        return ", ".join(f"`{name}`" for name in sorted(self.faults)) + where
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,7 @@ SPOILED: tuple[Spoiled, ...] = (
         faults=frozenset({"hang_up"}),
         kinds=frozenset({Kind.S2S}),
         phases=frozenset({Phase.HEARING, Phase.AWAITED, Phase.ANSWERED}),
+        late_phases=frozenset({Phase.OPEN, Phase.INTERRUPTED}),
         why="the service gets the beginning of what was said, and answers that",
     ),
     Spoiled(
@@ -99,7 +106,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         what="silent",
         faults=frozenset({"deaf", "loss_up", "truncate_up"}),
-        stages=_SERVICES | {"stt"},
+        stages=_SERVICES,
         why="a transcript without a word counts as a noise, and nobody answers a noise",
     ),
 )

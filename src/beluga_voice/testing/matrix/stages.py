@@ -20,6 +20,7 @@ from beluga_voice.providers.s2s.grok import Grok
 from beluga_voice.providers.s2s.nova_sonic import NovaSonic
 from beluga_voice.providers.s2s.openai_live import OpenAILive
 from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime
+from beluga_voice.resilience.afresh import afresh
 from beluga_voice.resilience.fallback import Fallback
 from beluga_voice.testing.emulators import (
     elevenlabs_agents,
@@ -243,6 +244,8 @@ async def _cascade(
     kind: Kind, mind: Mind, faults: tuple[Fault, ...], seed: int, *, is_followed: bool
 ) -> AsyncGenerator[Setting]:
     ears, mouth = _named(ScriptedStt(delay_ms=STT_MS), "ears"), _named(_voice(), "mouth")
+    for part in (ears, mouth):  # as if there were a network between
+        part.capabilities = replace(part.capabilities, is_local=False)
     is_ears = kind is Kind.STT
     struck_part: Any = ears if is_ears else mouth
     faulty: Any = Faulty(struck_part, *faults, seed=seed)
@@ -251,6 +254,8 @@ async def _cascade(
     if is_followed:
         stt = Fallback(stt, _named(ScriptedStt(delay_ms=STT_MS), "other ears"))
         tts = Fallback(tts, _named(_voice(), "other mouth"))
+    else:
+        stt, tts = afresh(stt), afresh(tts)
     yield Setting(s2s=[Cascade(stt, mind, tts)], struck=faulty.struck)
 
 
