@@ -10,7 +10,7 @@ and `stt("my_service")` finds it. What comes after a colon (`"my_service:large"`
 
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 from beluga_voice.errors import ConfigurationError, UnknownPlugin
@@ -31,6 +31,11 @@ def load(kind: str, name: str) -> Callable[..., Any]:
         raise UnknownPlugin(kind, name, installed(kind))
     made: Callable[..., Any] = _points(kind)[name].load()
     return made
+
+
+def origin(kind: str, name: str) -> Distribution | None:
+    """The package that brings an installed plugin, if it is known."""
+    return _points(kind)[name].dist
 
 
 @cache

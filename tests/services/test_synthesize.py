@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from beluga_voice import tts
-from beluga_voice.audio.formats import AudioFormat, Encoding
+from beluga_voice.audio.file_kind import FileKind
+from beluga_voice.audio.files import read_sound, write_sound
+from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.audio.g711 import mulaw_encode
 from beluga_voice.errors import ConfigurationError, LinkLost, Misuse, Silent, Unsupported
 from beluga_voice.events import (
@@ -149,6 +151,57 @@ def test_another_encoding_comes_out_as_pcm():
 
     speech = simulate(scene)
     assert (speech.rate, len(speech.audio), speech.duration_ms) == (8000, 1600, 100)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "silence"), [(Encoding.MULAW, b"\xff"), (Encoding.ALAW, b"\xd5")]
+)
+def test_silence_as_a_telephone_has_it_is_none_of_a_voice(encoding, silence):
+    """A service that sends nothing but silence in a telephone's format is silent."""
+
+    async def script(link):
+        asked = await link.expect(SpeakText)
+        await link.expect(FinishSpeech)
+        link.emit(
+            SpeechAudio(context_id=asked.context_id, pcm=silence * 800),
+            SpeechDone(context_id=asked.context_id),
+        )
+
+    async def scene():
+        phone = AudioFormat(encoding, 8000, 1)
+        provider = ScriptedProvider(script, capabilities=Capabilities(output_formats=(phone,)))
+        await tts(provider).synthesize("hello")
+
+    with pytest.raises(Silent, match="without a sound"):
+        simulate(scene)
+
+
+def test_the_format_on_the_way_may_be_chosen():
+    """It is one that the service has; the sound is 16-bit PCM at its rate, ready for a file."""
+
+    async def script(link):
+        asked = await link.expect(SpeakText)
+        await link.expect(FinishSpeech)
+        sound = mulaw_encode(b"\x00\x10" * 800)
+        link.emit(
+            SpeechAudio(context_id=asked.context_id, pcm=sound),
+            SpeechDone(context_id=asked.context_id),
+        )
+
+    async def scene():
+        able = Capabilities(output_formats=(pcm16(24000), MULAW))
+        provider = ScriptedProvider(script, capabilities=able)
+        return await tts(provider, output_format=MULAW).synthesize("hello")
+
+    speech = simulate(scene)
+    assert (speech.rate, speech.sound.format, speech.sound.data) == (
+        8000,
+        pcm16(8000),
+        speech.audio,
+    )
+    assert read_sound(write_sound(speech.sound, FileKind.OPUS)).format == pcm16(8000)
+    with pytest.raises(Unsupported, match="output_formats"):
+        tts(ScriptedProvider(capabilities=PLAIN), output_format=MULAW)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "\n"])

@@ -7,6 +7,7 @@ import pytest
 
 from beluga_voice import stt
 from beluga_voice.app import VoiceSession
+from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.audio.wav import read_wav
 from beluga_voice.errors import (
     ConfigurationError,
@@ -27,6 +28,7 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, SttOptions
 from beluga_voice.testing.caller import ScriptedCaller
+from beluga_voice.testing.emulators.deepgram_files import KEY, DeepgramFilesEmulator
 from beluga_voice.testing.loop import simulate
 from beluga_voice.testing.scripted import ScriptedProvider, ScriptedStt, ScriptedTts, ScriptedVad
 from beluga_voice.testing.speech import pcm_of, speech
@@ -45,6 +47,27 @@ def test_a_recording_is_transcribed():
     assert (found.text, found.duration_ms) == ("hello big world", 600)
     # Its link does not tell what waits, so sound goes at four times the speed of speech.
     assert found.took_ms == 600 / 4 + 50
+
+
+def test_the_format_on_the_way_may_be_chosen():
+    """A recording reaches the service in a format that it has, whatever it was."""
+    phone = AudioFormat(Encoding.MULAW, 8000, 1)
+
+    async def script(link):
+        command = await link.expect(FinishUtterance)
+        text = f"{len(link.sound)} bytes"
+        said = Transcript(text=text, is_final=True, utterance_id=command.utterance_id)
+        link.emit(said)
+
+    async def scene():
+        able = Capabilities(input_formats=(pcm16(16000), phone))
+        service = stt(ScriptedProvider(script, capabilities=able), input_format=phone)
+        return await service.transcribe(bytes(32000), rate=16000)
+
+    found = simulate(scene)
+    assert (found.text, found.rate, found.duration_ms) == ("8000 bytes", 8000, 1000)
+    with pytest.raises(Unsupported, match="input_formats"):
+        stt(ScriptedStt(), input_format=phone)
 
 
 def test_a_long_recording_loses_nothing():
@@ -209,3 +232,22 @@ def test_an_unhealthy_service_is_told():
     health = simulate(scene)
     assert not health.is_healthy
     assert isinstance(health.error, Denied)
+
+
+@pytest.mark.parametrize(
+    ("key", "port", "error"),
+    [(KEY, 80, None), ("another", 80, Denied), (KEY, 81, LinkLost)],
+)
+def test_a_service_that_takes_recordings_is_asked_with_a_recording(key, port, error):
+    """Nothing is connected to, so its health is that of a posted second of sound."""
+
+    async def scene():
+        async with DeepgramFilesEmulator().serving("api.example.com", 80) as service:
+            endpoint = f"http://api.example.com:{port}"
+            found = await stt("deepgram_files", api_key=key, endpoint=endpoint).health()
+            return found, [one.file for one in service.posted]
+
+    health, posted = simulate(scene)
+    assert health.is_healthy == (error is None)
+    assert isinstance(health.error, error or type(None))
+    assert len(posted) == (error is None)

@@ -8,108 +8,30 @@ WAV is read by our own code. For the rest libsndfile does the work, with LAME, m
 libFLAC inside, all in the wheel of the package `soundfile` (1.3 MB): `beluga-voice[files]`. Nothing
 here runs ahead: an hour is read and written piece by piece with `FileReader` and `FileWriter`. They
 keep the processor busy, so a server calls them on a thread.
-
-Rates are those that libsndfile 1.2.2 takes (tried 2026-11-21).
 """
 
 import io
 from collections.abc import Iterator
-from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
+from beluga_voice.audio import sndfile
 from beluga_voice.audio.convert import convert
+from beluga_voice.audio.file_kind import HEAD_BYTES, FileKind, kind_of, refusal
+from beluga_voice.audio.file_stream import StreamDecoder
 from beluga_voice.audio.formats import AudioFormat, Encoding
+from beluga_voice.audio.sndfile import PIECE_SAMPLES
 from beluga_voice.audio.wav import Sound
-from beluga_voice.audio.wav_stream import WavDecoder, WavEncoder, wav_header
-from beluga_voice.errors import AlreadyClosed, MissingExtra, Misuse, WrongFormat
+from beluga_voice.audio.wav_stream import WavEncoder, wav_header
+from beluga_voice.errors import AlreadyClosed, Misuse
 
-PIECE_SAMPLES = 8192
 LONGEST_SECONDS = 4 * 3600
 """What is read at once, at most: a small file can hold years of silence."""
 
-_WAV_PIECE = 65536
-_SMALLEST = 0.999
-"""The most compression that all coders take: LAME refuses 1."""
-_HEAD_BYTES = 512
-
-
-class FileKind(StrEnum):
-    """What a file is, by its content."""
-
-    WAV = "wav"
-    MP3 = "mp3"
-    FLAC = "flac"
-    OPUS = "opus"
-    """Opus in OGG, as browsers and telephones send it."""
-    VORBIS = "vorbis"
-    """Vorbis in OGG."""
-
-
-_SNDFILE = {
-    FileKind.MP3: ("MP3", "MPEG_LAYER_III"),
-    FileKind.FLAC: ("FLAC", "PCM_16"),
-    FileKind.OPUS: ("OGG", "OPUS"),
-    FileKind.VORBIS: ("OGG", "VORBIS"),
-}
-_RATES = {
-    FileKind.MP3: (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
-    FileKind.OPUS: (8000, 12000, 16000, 24000, 48000),
-}
-_MOST_CHANNELS = {FileKind.MP3: 2}
-
-_OTHERS = {
-    b"ftyp": (4, "MP4 or M4A"),
-    b"\x1aE\xdf\xa3": (0, "WebM or Matroska"),
-    b"FORM": (0, "AIFF"),
-    b"#!AMR": (0, "AMR"),
-    b"%PDF": (0, "PDF"),
-    b"PK\x03\x04": (0, "ZIP"),
-    b"{": (0, "JSON"),
-    b"<": (0, "HTML or XML"),
-}
-"""What people hand in by mistake: what it begins with, and where."""
-
-_ADVICE = "give WAV, MP3, FLAC or OGG/Opus, for instance from: ffmpeg -i <file> sound.wav"
-
-
-def kind_of(head: bytes) -> FileKind:
-    """What a file is whose first bytes these are; 512 are enough.
-
-    Raises `WrongFormat` that names it where it can, for anything else.
-    """
-    if not head:
-        raise _refusal(f"this is empty; {_ADVICE}")
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-        return FileKind.WAV
-    if head[:4] == b"fLaC":
-        return FileKind.FLAC
-    if head[:4] == b"OggS":
-        if b"OpusHead" in head[:_HEAD_BYTES]:
-            return FileKind.OPUS
-        if b"\x01vorbis" in head[:_HEAD_BYTES]:
-            return FileKind.VORBIS
-        raise _refusal(f"an OGG file of neither Opus nor Vorbis; {_ADVICE}")
-    if head[:3] == b"ID3" or _is_mpeg_frame(head):
-        return FileKind.MP3
-    for mark, (at, name) in _OTHERS.items():
-        if head[at : at + len(mark)] == mark:
-            raise _refusal(f"this is {name}; {_ADVICE}")
-    raise _refusal(f"this is no sound file, it begins with {head[:12]!r}; {_ADVICE}")
-
-
-def _is_mpeg_frame(head: bytes) -> bool:
-    """Whether it begins with the header of a frame of MPEG layer III."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return False
-    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
-    bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
-    return version != 1 and layer == 1 and bitrate not in (0, 15) and rate != 3
+_BLOCK_BYTES = 16384
 
 
 def read_sound(
@@ -131,7 +53,7 @@ def read_sound(
         for piece in reader:
             size += len(piece)
             if size > longest:
-                raise _refusal(
+                raise refusal(
                     f"this is longer than {longest_seconds:g} s; read it in pieces, with FileReader"
                 )
             pieces.append(piece)
@@ -147,13 +69,12 @@ class FileReader:
     def __init__(self, source: bytes | Path, *, kind: FileKind | None = None) -> None:
         file = source.open("rb") if isinstance(source, Path) else io.BytesIO(source)
         try:
-            self.kind = kind_of(file.read(_HEAD_BYTES))
+            self.kind = kind_of(file.read(HEAD_BYTES))
             if kind not in (None, self.kind):
-                raise _refusal(f"this was said to be {kind} and is {self.kind}")
+                raise refusal(f"this was said to be {kind} and is {self.kind}")
             file.seek(0)
-            self._decoder = (
-                _WavFile(file) if self.kind is FileKind.WAV else _Decoder(file, self.kind)
-            )
+            is_taken_apart = self.kind in (FileKind.WAV, FileKind.MP3)
+            self._decoder = (_Stream if is_taken_apart else _Decoder)(file, self.kind)
         except BaseException:
             file.close()
             raise
@@ -161,7 +82,7 @@ class FileReader:
         self._file: BinaryIO | None = file
 
     def read(self) -> bytes:
-        """The next piece, of about 8192 samples of each channel; `b""` at the end.
+        """The next piece, of some thousand samples of each channel; `b""` at the end.
 
         Raises `WrongFormat` where the file is damaged, and `AlreadyClosed` after `close`.
         """
@@ -193,15 +114,12 @@ class FileReader:
 
 
 class _Decoder:
-    """A file that libsndfile reads."""
+    """A file that libsndfile reads by itself."""
 
     def __init__(self, file: BinaryIO, kind: FileKind) -> None:
-        self._library = _soundfile()
+        self._library = sndfile.library()
         self._kind = kind
-        try:
-            self._file: Any = self._library.SoundFile(file, "r")
-        except self._library.LibsndfileError as error:
-            raise _damaged(kind) from error
+        self._file = sndfile.reading(file, kind)
         rate, channels = self._file.samplerate, self._file.channels
         self._dtype, encoding = "float32", Encoding.PCM16
         if kind is FileKind.FLAC:
@@ -216,7 +134,7 @@ class _Decoder:
         try:
             read = self._file.read(PIECE_SAMPLES, dtype=self._dtype, always_2d=True)
         except self._library.LibsndfileError as error:
-            raise _damaged(self._kind) from error
+            raise sndfile.damaged(self._kind) from error
         samples: NDArray[Any] = read
         data = samples.tobytes()
         if self._kind is FileKind.FLAC:
@@ -227,31 +145,34 @@ class _Decoder:
         self._file.close()
 
 
-class _WavFile:
-    """A WAV file, read by our own code."""
+class _Stream:
+    """A file that our own code takes apart.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Of MP3 without a number of frames, libsndfile reads as much as it guesses from the first one.
+    """
+
+    def __init__(self, file: BinaryIO, kind: FileKind) -> None:
         self._file = file
-        self._decoder = WavDecoder()
+        self._decoder = StreamDecoder(kind)
+        self._is_read = False
         self._waiting = b""
         while (shape := self._decoder.format) is None:
-            data = file.read(_WAV_PIECE)
-            if not data:
-                self._decoder.flush()
-            self._waiting = self._decoder.feed(data)
+            self._waiting += self._next()
         self.format = shape
 
     def read(self) -> bytes:
         given, self._waiting = self._waiting, b""
-        while not given:
-            data = self._file.read(_WAV_PIECE)
-            if not data:
-                break
-            given = self._decoder.feed(data)
+        while not given and not self._is_read:
+            given = self._next()
         return given
 
+    def _next(self) -> bytes:
+        data = self._file.read(_BLOCK_BYTES)
+        self._is_read = not data
+        return self._decoder.feed(data) if data else self._decoder.finish()
+
     def close(self) -> None:
-        """Nothing is held."""
+        self._decoder.close()
 
 
 def write_sound(
@@ -263,7 +184,7 @@ def write_sound(
     can hold.
     """
     if not sound.data and kind is not FileKind.WAV:
-        raise _refusal(f"a file of {kind} holds one sample or more; write WAV, or no file")
+        raise refusal(f"a file of {kind} holds one sample or more; write WAV, or no file")
     content = io.BytesIO()
     with FileWriter(content, kind, sound.format, quality=quality) as writer:
         writer.write(sound.data)
@@ -292,10 +213,10 @@ class FileWriter:
         *,
         quality: float | None = None,
     ) -> None:
-        _check(kind, shape)
+        sndfile.check_shape(kind, shape)
         if quality is not None and not 0 <= quality <= 1:
             raise Misuse(f"a quality of {quality} is outside 0 to 1", op="files")
-        library = None if kind is FileKind.WAV else _soundfile()
+        library = None if kind is FileKind.WAV else sndfile.library()
         self.kind = kind
         self.format = shape
         self.samples = 0
@@ -307,7 +228,7 @@ class FileWriter:
             if library is None:
                 self._wav = WavEncoder(shape)
             else:
-                self._encoder: Any = _encoder(library, file, kind, shape, quality)
+                self._encoder = sndfile.writing(file, kind, shape, quality)
         except BaseException:
             if self._is_own:
                 file.close()
@@ -327,7 +248,6 @@ class FileWriter:
         if self._library is None:
             self._file.write(self._wav.feed(data))
         else:
-            # The coders answer for a piece, and not for the memory that an hour at once takes.
             step = PIECE_SAMPLES * self.format.block_bytes
             for at in range(0, len(data), step):
                 self._encode(data[at : at + step])
@@ -335,7 +255,7 @@ class FileWriter:
 
     def _encode(self, data: bytes) -> None:
         try:
-            self._encoder.write(_as_array(data, self.kind, self.format))
+            self._encoder.write(sndfile.as_samples(data, self.kind, self.format))
         except self._library.LibsndfileError as error:
             raise OSError(f"the {self.kind} file cannot be written: {error}") from error
 
@@ -368,61 +288,3 @@ class FileWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _check(kind: FileKind, shape: AudioFormat) -> None:
-    rates = _RATES.get(kind)
-    if rates and shape.rate not in rates:
-        known = ", ".join(map(str, rates))
-        raise _refusal(f"{kind} has no rate of {shape.rate} Hz; convert to one of {known}")
-    most = _MOST_CHANNELS.get(kind)
-    if most and shape.channels > most:
-        raise _refusal(f"{kind} has no {shape.channels} channels; convert to {most} or fewer")
-
-
-def _encoder(
-    library: Any, file: BinaryIO, kind: FileKind, shape: AudioFormat, quality: float | None
-) -> Any:
-    container, coding = _SNDFILE[kind]
-    if kind is FileKind.FLAC and not _has_16_bits(shape.encoding):
-        coding = "PCM_24"
-    return library.SoundFile(
-        file,
-        "w",
-        samplerate=shape.rate,
-        channels=shape.channels,
-        format=container,
-        subtype=coding,
-        compression_level=None if quality is None else min(1 - quality, _SMALLEST),
-    )
-
-
-def _as_array(data: bytes, kind: FileKind, shape: AudioFormat) -> NDArray[Any]:
-    """Samples as the coder takes them: whole numbers for FLAC, floats for the others."""
-    if kind is not FileKind.FLAC:
-        encoding, dtype = Encoding.FLOAT32, "<f4"
-    elif _has_16_bits(shape.encoding):
-        encoding, dtype = Encoding.PCM16, "<i2"
-    else:
-        encoding, dtype = Encoding.PCM32, "<i4"
-    wanted = AudioFormat(encoding, shape.rate, shape.channels)
-    return np.frombuffer(convert(data, shape, wanted), dtype).reshape(-1, shape.channels)
-
-
-def _has_16_bits(encoding: Encoding) -> bool:
-    return encoding not in (Encoding.PCM32, Encoding.FLOAT32)
-
-
-def _soundfile() -> Any:
-    try:
-        return import_module("soundfile")
-    except ImportError as error:
-        raise MissingExtra("MP3, FLAC and OGG", extra="files", op="files") from error
-
-
-def _damaged(kind: FileKind) -> WrongFormat:
-    return _refusal(f"this {kind} file is damaged or was cut short; get it again")
-
-
-def _refusal(message: str) -> WrongFormat:
-    return WrongFormat(message, op="files")

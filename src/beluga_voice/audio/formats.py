@@ -36,6 +36,10 @@ _SAMPLE_BYTES = {
 }
 
 
+_SILENT = {Encoding.MULAW: b"\xff\x7f", Encoding.ALAW: b"\xd5\x55"}
+"""Where silence is not zero."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
     """An encoding, a rate in hertz and a number of interleaved channels.
@@ -87,3 +91,11 @@ def to_milliseconds(samples: int, rate: int) -> float:
 def to_samples(milliseconds: float, rate: int) -> int:
     """How many whole samples at `rate` fit into `milliseconds`."""
     return int(milliseconds * rate / 1000)
+
+
+def is_digital_silence(sound: bytes, encoding: Encoding = Encoding.PCM16) -> bool:
+    """Whether nothing but digital silence is in it, as that encoding has it, or nothing at all.
+
+    A voice has noise: what is silent to the last bit was not spoken.
+    """
+    return not sound.strip(_SILENT.get(encoding, b"\0"))

@@ -165,8 +165,19 @@ class SpeechToTextService:
                 found.exception()  # it may have come while we were being cancelled
 
     async def health(self, *, timeout_seconds: float = HEALTH_SECONDS) -> Health:
-        """Connect and leave again."""
-        return await try_connecting(self.name, self.connect, timeout_seconds=timeout_seconds)
+        """Connect and leave again.
+
+        A service that takes recordings whole is not connected to: it is given a second of the
+        softest sound there is, for which it may want money.
+        """
+        asking = self.connect if self.capabilities.is_streaming else self._posting
+        return await try_connecting(self.name, asking, timeout_seconds=timeout_seconds)
+
+    @asynccontextmanager
+    async def _posting(self) -> AsyncGenerator[None]:
+        rate = input_format_of(self.capabilities, self.options.input_format).rate
+        await self.transcribe(b"\1\0\xff\xff" * (rate // 2), rate=rate)
+        yield
 
 
 def stt(
@@ -181,13 +192,16 @@ def stt(
     wants_punctuation: bool = True,
     alternatives: int = 1,
     filters_profanity: bool = False,
+    input_format: AudioFormat | None = None,
     **settings: Any,
 ) -> SpeechToTextService:
     """A handle of the speech-to-text service of that name (`"name"` or `"name:model"`).
 
     Without `api_key`, credentials come from the service's own environment variables when it
-    connects. `endpoint` is the address of any server that speaks the service's protocol. Raises
-    `UnknownPlugin`, and `Unsupported` for what this service cannot honour; nothing is connected.
+    connects. `endpoint` is the address of any server that speaks the service's protocol.
+    `input_format` is what the service is sent, one of its `capabilities.input_formats`. `settings`
+    are arguments of the provider. Raises `UnknownPlugin`, and `Unsupported` for what this service
+    cannot honour; nothing is connected.
     """
     if isinstance(service, str):
         given = {"model": model, "api_key": api_key, "endpoint": endpoint, **settings}
@@ -204,5 +218,6 @@ def stt(
         wants_punctuation=wants_punctuation,
         alternatives=alternatives,
         filters_profanity=filters_profanity,
+        input_format=input_format,
     )
     return SpeechToTextService(provider, options)

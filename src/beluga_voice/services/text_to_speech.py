@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from beluga_voice import registry
-from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
+from beluga_voice.audio.formats import (
+    AudioFormat,
+    is_digital_silence,
+    pcm16,
+    to_milliseconds,
+)
 from beluga_voice.errors import ConfigurationError, LinkLost, Misuse, Silent, Unsupported
 from beluga_voice.events import (
     CancelSpeech,
@@ -38,6 +43,7 @@ from beluga_voice.transports.failures import error_of
 
 if TYPE_CHECKING:
     from beluga_voice.audio.convert import Converter
+    from beluga_voice.audio.wav import Sound
 
 QUIET_SECONDS = 15.0
 """How long a service may give nothing before it counts as silent."""
@@ -61,6 +67,13 @@ class Speech:
     def duration_ms(self) -> float:
         """The length of the sound."""
         return to_milliseconds(len(self.audio) // 2, self.rate)
+
+    @property
+    def sound(self) -> "Sound":
+        """The sound with its format, for instance for `write_sound`."""
+        from beluga_voice.audio.wav import Sound
+
+        return Sound(format=pcm16(self.rate), data=self.audio)
 
 
 class TextToSpeechService:
@@ -174,7 +187,8 @@ class TextToSpeechService:
         feeder: "asyncio.Task[None]",
         quiet_seconds: float,
     ) -> AsyncIterator[SpeechPiece]:
-        converter = _converter(output_format_of(self.capabilities, self.options.output_format))
+        shape = output_format_of(self.capabilities, self.options.output_format)
+        converter = _converter(shape)
         events = aiter(link)
         has_sounded = False
         while True:
@@ -183,7 +197,7 @@ class TextToSpeechService:
                 case SpeechAudio() if event.context_id == context_id:
                     pcm = event.pcm if converter is None else converter.feed(event.pcm)
                     # Digital silence is none: a voice that gives no more is mute.
-                    has_sounded = has_sounded or any(pcm)
+                    has_sounded = has_sounded or not is_digital_silence(event.pcm, shape.encoding)
                     if pcm:
                         yield SpeechAudio(context_id=context_id, pcm=pcm)
                 case SpeechWords() if event.context_id == context_id:
@@ -264,13 +278,16 @@ def tts(
     style: str | None = None,
     is_ssml: bool = False,
     wants_words: bool = False,
+    output_format: AudioFormat | None = None,
     **settings: Any,
 ) -> TextToSpeechService:
     """A handle of the text-to-speech service of that name (`"name"` or `"name:model"`).
 
     Without `api_key`, credentials come from the service's own environment variables when it
-    connects. `endpoint` is the address of any server that speaks the service's protocol. Raises
-    `UnknownPlugin`, and `Unsupported` for what this service cannot honour; nothing is connected.
+    connects. `endpoint` is the address of any server that speaks the service's protocol.
+    `output_format` is what the service sends, one of its `capabilities.output_formats`. `settings`
+    are arguments of the provider. Raises `UnknownPlugin`, and `Unsupported` for what this service
+    cannot honour; nothing is connected.
     """
     if isinstance(service, str):
         given = {"model": model, "api_key": api_key, "endpoint": endpoint, **settings}
@@ -290,5 +307,6 @@ def tts(
         style=style,
         is_ssml=is_ssml,
         wants_words=wants_words,
+        output_format=output_format,
     )
     return TextToSpeechService(provider, options)

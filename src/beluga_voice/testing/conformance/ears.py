@@ -11,11 +11,14 @@ import tracemalloc
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import cast
 
-from beluga_voice.testing.conformance.report import ConformanceFailure, Report, Rule
+from beluga_voice.testing.conformance.report import (
+    ConformanceFailure,
+    Inapplicable,
+    Promise,
+    Report,
+)
 
 INSTANCES = 100
 MOST_BYTES = 1_000_000
@@ -24,8 +27,8 @@ _FIRST_LOOK = 20
 """Instances after which memory is looked at first: few enough to stay, if each holds a model."""
 
 
-class EarRule(StrEnum):
-    """What ears promise. The value is the promise."""
+class EarRule(Promise):
+    """What ears promise."""
 
     # ── any of them
     FRAME_SHAPE = "rate and frame_samples are sane, and never change"
@@ -51,11 +54,7 @@ class EarRule(StrEnum):
     CANCELLING = "cancelling loses the answer, and nothing else"
 
 
-class Inapplicable(Exception):
-    """Raised by a check that cannot be made; says why."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots, Python 3.12 cannot make one of given types
 class EarCheck[P]:
     """One thing to be tried with what a maker gives."""
 
@@ -67,12 +66,6 @@ class EarCheck[P]:
     def name(self) -> str:
         """The rule, and in which way it is tried."""
         return f"{self.rule.name} ({self.variant})" if self.variant else self.rule.name
-
-
-def broken(rule: EarRule, seen: str) -> ConformanceFailure:
-    """The failure of a rule of ears."""
-    # A cast: rules of ears are a list of their own, and a failure needs their name and value only.
-    return ConformanceFailure(cast("Rule", rule), seen)
 
 
 def check_ears[P](
@@ -93,7 +86,7 @@ def check_ears[P](
             failure.add_note(f"while checking {check.name}")
             raise
         except Exception as error:  # whatever a stranger's code raises breaks the promise
-            raised = broken(check.rule, f"{type(error).__name__}: {error}")
+            raised = ConformanceFailure(check.rule, f"{type(error).__name__}: {error}")
             raised.add_note(f"while checking {check.name}")
             raise raised from error
         else:
@@ -104,7 +97,7 @@ def check_ears[P](
 def expect_probability(given: str, answer: object) -> None:
     """Raise for an answer that is no number from 0 to 1."""
     if not isinstance(answer, float | int) or not 0 <= answer <= 1:
-        raise broken(EarRule.PROBABILITY, f"{answer!r} for {given}")
+        raise ConformanceFailure(EarRule.PROBABILITY, f"{answer!r} for {given}")
 
 
 # ── memory ──────────────────────────────────────────────────────────────────────────────────
@@ -130,7 +123,7 @@ def shares_model[P](make: Callable[[], P], use: Callable[[P], object]) -> None:
                 each = (look() - start) // (len(kept) - 1)
                 if each > MOST_BYTES:
                     seen = f"{each:,} bytes {what} for each of {len(kept)} instances"
-                    raise broken(EarRule.SHARED_MODEL, seen)
+                    raise ConformanceFailure(EarRule.SHARED_MODEL, seen)
 
 
 def stays_small(use: Callable[[], int], *, times: int) -> None:
@@ -144,7 +137,7 @@ def stays_small(use: Callable[[], int], *, times: int) -> None:
         heard = sum(use() for _ in range(times))
         grown = traced() - before
     if grown > max(8192, 4 * heard):
-        raise broken(EarRule.STAYS_SMALL, f"{grown:,} bytes more after {heard:,} more")
+        raise ConformanceFailure(EarRule.STAYS_SMALL, f"{grown:,} bytes more after {heard:,} more")
 
 
 @contextmanager

@@ -5,12 +5,9 @@ from functools import partial
 from typing import Protocol
 
 from beluga_voice.errors import Misuse, WrongFormat
-from beluga_voice.testing.conformance.ears import (
-    EarCheck,
-    EarRule,
-    broken,
-    shares_model,
-    stays_small,
+from beluga_voice.testing.conformance.ears import EarCheck, EarRule, shares_model, stays_small
+from beluga_voice.testing.conformance.report import (
+    ConformanceFailure,
 )
 from beluga_voice.testing.conformance.sounds import ROOM_LEVEL, noise, sounds, voice
 from beluga_voice.testing.speech import silence
@@ -92,11 +89,13 @@ def _is_sane(make: Callable[[], Framed[object]]) -> None:
 
 def _expect_sane(rate: object, samples: object) -> None:
     if not isinstance(rate, int) or rate not in RATES:
-        raise broken(EarRule.FRAME_SHAPE, f"a rate of {rate!r}; sane are 8,000 to 48,000")
+        raise ConformanceFailure(
+            EarRule.FRAME_SHAPE, f"a rate of {rate!r}; sane are 8,000 to 48,000"
+        )
     shortest, longest = FRAME_MILLISECONDS
     if not isinstance(samples, int) or not shortest * rate <= 1000 * samples <= longest * rate:
         seen = f"frames of {samples!r} samples at {rate} Hz; sane are {shortest} to {longest} ms"
-        raise broken(EarRule.FRAME_SHAPE, seen)
+        raise ConformanceFailure(EarRule.FRAME_SHAPE, seen)
 
 
 def _keeps_shape(make: Callable[[], Framed[object]]) -> None:
@@ -105,7 +104,9 @@ def _keeps_shape(make: Callable[[], Framed[object]]) -> None:
     through(framed, scene(framed.rate))
     after = framed.rate, framed.frame_samples
     if after != before:
-        raise broken(EarRule.FRAME_SHAPE, f"{before} before hearing, {after} afterwards")
+        raise ConformanceFailure(
+            EarRule.FRAME_SHAPE, f"{before} before hearing, {after} afterwards"
+        )
 
 
 def _wrong_length(make: Callable[[], Framed[object]]) -> None:
@@ -120,7 +121,9 @@ def _wrong_length(make: Callable[[], Framed[object]]) -> None:
         _refuses(disturbed, (frame + frame)[: wrong[at % len(wrong)]])
         found.append(disturbed.process(frame))
     if found != expected:
-        raise broken(EarRule.WRONG_LENGTH, "other answers after frames that were refused")
+        raise ConformanceFailure(
+            EarRule.WRONG_LENGTH, "other answers after frames that were refused"
+        )
 
 
 def _refuses(framed: Framed[object], frame: bytes) -> None:
@@ -131,12 +134,12 @@ def _refuses(framed: Framed[object], frame: bytes) -> None:
     except Misuse as error:
         if str(2 * samples) not in str(error) and str(samples) not in str(error):
             seen = f"{str(error)!r} for {given}, which does not say so"
-            raise broken(EarRule.WRONG_LENGTH, seen) from error
+            raise ConformanceFailure(EarRule.WRONG_LENGTH, seen) from error
     except Exception as error:
         seen = f"{type(error).__name__} for {given}"
-        raise broken(EarRule.WRONG_LENGTH, seen) from error
+        raise ConformanceFailure(EarRule.WRONG_LENGTH, seen) from error
     else:
-        raise broken(EarRule.WRONG_LENGTH, f"no error for {given}")
+        raise ConformanceFailure(EarRule.WRONG_LENGTH, f"no error for {given}")
 
 
 def _deterministic(make: Callable[[], Framed[object]]) -> None:
@@ -147,7 +150,7 @@ def _deterministic(make: Callable[[], Framed[object]]) -> None:
     different = sum(one != other for one, other in zip(once, again, strict=True))
     if different:
         seen = f"{different} of {len(once)} frames had another answer the second time"
-        raise broken(EarRule.DETERMINISTIC, seen)
+        raise ConformanceFailure(EarRule.DETERMINISTIC, seen)
 
 
 def _instances_apart(make: Callable[[], Framed[object]]) -> None:
@@ -161,7 +164,9 @@ def _instances_apart(make: Callable[[], Framed[object]]) -> None:
         other.process(noisy)
         found.append(one.process(frame))
     if found != expected:
-        raise broken(EarRule.INSTANCES_APART, "other answers while another instance hears noise")
+        raise ConformanceFailure(
+            EarRule.INSTANCES_APART, "other answers while another instance hears noise"
+        )
 
 
 def _shares_model(make: Callable[[], Framed[object]]) -> None:

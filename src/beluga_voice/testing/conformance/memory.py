@@ -4,7 +4,6 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from typing import Any, cast
 
@@ -13,8 +12,9 @@ from beluga_voice.interfaces import MemoryStore
 from beluga_voice.session.keeper import LOAD_SECONDS, SAVE_SECONDS
 from beluga_voice.testing.conformance.report import (
     ConformanceFailure,
+    Inapplicable,
+    Promise,
     Report,
-    Rule,
     Run,
     nothing_left,
 )
@@ -27,8 +27,8 @@ CANCELLED = 20
 """Saves that are cancelled, each one turn of the loop later than the one before."""
 
 
-class MemoryRule(StrEnum):
-    """What a memory promises. The value is the promise."""
+class MemoryRule(Promise):
+    """What a memory promises."""
 
     UNKNOWN_KEY = "a key that was never saved gives an empty tuple"
     SAVED_IS_LOADED = "every kind of item comes back as it was, in order"
@@ -41,10 +41,6 @@ class MemoryRule(StrEnum):
     IN_TIME = "the history of a long call is saved and loaded in less than sessions wait"
     FORGETS = "after forget, there is nothing under the key, and other keys are as they were"
     IS_SHARED = "what one store has saved, another one loads"
-
-
-class _Inapplicable(Exception):
-    """A check that cannot be made; says why."""
 
 
 type Make = Callable[[], MemoryStore]
@@ -81,12 +77,12 @@ def check_memory_store(
             continue
         try:
             run(_tidy(check, make_store))
-        except _Inapplicable as reason:
+        except Inapplicable as reason:
             not_applicable[check.rule.name] = str(reason)
         except ConformanceFailure:
             raise
         except Exception as error:  # whatever a stranger's code raises breaks the promise
-            raise _broken(check.rule, f"{type(error).__name__}: {error}") from error
+            raise ConformanceFailure(check.rule, f"{type(error).__name__}: {error}") from error
         else:
             kept.append(check.rule.name)
     return Report(tuple(kept), not_applicable)
@@ -114,11 +110,6 @@ async def _tidy(check: _Check, make: Make) -> None:
     await nothing_left(before)
 
 
-def _broken(rule: MemoryRule, seen: str) -> ConformanceFailure:
-    # A cast: rules of memories are a list of their own, and a failure needs name and value only.
-    return ConformanceFailure(cast("Rule", rule), seen)
-
-
 def _key() -> str:
     return f"conformance {uuid.uuid4()}"
 
@@ -140,7 +131,7 @@ async def _expect(
 ) -> None:
     found = await store.load(key)
     if found != items:
-        raise _broken(rule, f"{found!r} instead of {items!r} {when}")
+        raise ConformanceFailure(rule, f"{found!r} instead of {items!r} {when}")
 
 
 async def _clean(store: MemoryStore, *keys: str) -> None:
@@ -202,9 +193,11 @@ async def _copies(make: Make) -> None:
     items.clear()
     found = await store.load(key)
     if found != _said("a", "b"):
-        raise _broken(MemoryRule.OWN_COPY, f"{found!r} after the saved list was emptied")
+        raise ConformanceFailure(MemoryRule.OWN_COPY, f"{found!r} after the saved list was emptied")
     if not isinstance(cast(object, found), tuple):
-        raise _broken(MemoryRule.OWN_COPY, f"a {type(found).__name__} instead of a tuple")
+        raise ConformanceFailure(
+            MemoryRule.OWN_COPY, f"a {type(found).__name__} instead of a tuple"
+        )
     await _clean(store, key)
 
 
@@ -216,9 +209,11 @@ async def _keeps_newest(make: Make) -> None:
         found = await store.load(key)
         if not found or found != items[-len(found) :]:
             seen = f"{len(found)} items that are not the last of {len(items)}"
-            raise _broken(MemoryRule.NEWEST_STAY, seen)
+            raise ConformanceFailure(MemoryRule.NEWEST_STAY, seen)
         if isinstance(found[0], ToolResult):
-            raise _broken(MemoryRule.NEWEST_STAY, "the result of a tool without its call")
+            raise ConformanceFailure(
+                MemoryRule.NEWEST_STAY, "the result of a tool without its call"
+            )
     await _clean(store, key)
 
 
@@ -235,7 +230,9 @@ async def _serves_many(make: Make) -> None:
             await store.save(common, _said(*[str(number)] * 9))
             await _expect(MemoryRule.AT_ONCE, store, key, items, "while others save")
             if (found := await store.load(common)) not in whole:
-                raise _broken(MemoryRule.AT_ONCE, f"{found!r} of several that saved one key")
+                raise ConformanceFailure(
+                    MemoryRule.AT_ONCE, f"{found!r} of several that saved one key"
+                )
 
     await asyncio.gather(*(session(number, key) for number, key in enumerate(keys)))
     await _clean(store, common, *keys)
@@ -253,9 +250,9 @@ async def _is_cancelled(make: Make) -> None:
         saving.cancel()
         await asyncio.wait([saving], timeout=SAVE_SECONDS)
         if not saving.done() or not (was_over or saving.cancelled()):
-            raise _broken(MemoryRule.CANCELLING, "a save that goes on")
+            raise ConformanceFailure(MemoryRule.CANCELLING, "a save that goes on")
         if (found := await store.load(key)) not in (old, new):
-            raise _broken(MemoryRule.CANCELLING, f"{found!r} after a cancelled save")
+            raise ConformanceFailure(MemoryRule.CANCELLING, f"{found!r} after a cancelled save")
     await _clean(store, key)
 
 
@@ -273,14 +270,14 @@ async def _within(seconds: float, work: Coroutine[Any, Any, object]) -> None:
             await work
     except TimeoutError:
         seen = f"more than {seconds:g} s for {LONG} items"
-        raise _broken(MemoryRule.IN_TIME, seen) from None
+        raise ConformanceFailure(MemoryRule.IN_TIME, seen) from None
 
 
 async def _forgets(make: Make) -> None:
     store, key, other = make(), _key(), _key()
     forget = getattr(store, "forget", None)
     if forget is None:
-        raise _Inapplicable("it has no forget")
+        raise Inapplicable("it has no forget")
     for one in (key, other):
         await store.save(one, _said("a"))
     await forget(key)
@@ -294,7 +291,7 @@ async def _forgets(make: Make) -> None:
 
 async def _shares(make: Make, *, is_shared: bool) -> None:
     if not is_shared:
-        raise _Inapplicable("each store is its own")
+        raise Inapplicable("each store is its own")
     one, other, key = make(), make(), _key()
     for words in (("a",), ("a", "b"), ("c",)):
         await one.save(key, _said(*words))

@@ -8,7 +8,7 @@ import numpy as np
 from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import pcm16
 from beluga_voice.interfaces import NoiseReducer
-from beluga_voice.testing.conformance.ears import EarCheck, EarRule, broken, check_ears
+from beluga_voice.testing.conformance.ears import EarCheck, EarRule, check_ears
 from beluga_voice.testing.conformance.framed import (
     SPEECH_RATE,
     Framed,
@@ -18,7 +18,10 @@ from beluga_voice.testing.conformance.framed import (
     memory_checks,
     through,
 )
-from beluga_voice.testing.conformance.report import Report
+from beluga_voice.testing.conformance.report import (
+    ConformanceFailure,
+    Report,
+)
 from beluga_voice.testing.conformance.sounds import (
     line_of,
     mixed,
@@ -83,7 +86,7 @@ def _same_length(make: Callable[[], Framed[object]], *, minutes: int) -> None:
                 found = _length(reducer.process(frame))
                 if found != (due := f"{len(frame)} bytes"):
                     seen = f"{found} for {due} of {name}, after {given / reducer.rate:g} s"
-                    raise broken(EarRule.SAME_LENGTH, seen)
+                    raise ConformanceFailure(EarRule.SAME_LENGTH, seen)
                 given += reducer.frame_samples
 
 
@@ -98,7 +101,9 @@ def _silence_stays(make: Make) -> None:
         left = line_of(b"".join(through(reducer, nothing)))
         peak = np.abs(left[len(left) // 2 :]).max()
         if peak > SILENT_PEAK:
-            raise broken(EarRule.SILENCE_STAYS, f"samples up to {peak:g} of silence {when}")
+            raise ConformanceFailure(
+                EarRule.SILENCE_STAYS, f"samples up to {peak:g} of silence {when}"
+            )
         through(reducer, voice(reducer.rate))
 
 
@@ -110,7 +115,7 @@ def _noise_goes(make: Make, *, speech: bytes | None) -> None:
     after = _clearness(b"".join(through(reducer, noisy)), rate)
     if after < before + LEAST_GAIN_DB:
         seen = f"the voice {before:.1f} dB above the noise before, {after:.1f} dB after"
-        raise broken(EarRule.NOISE_GOES, seen)
+        raise ConformanceFailure(EarRule.NOISE_GOES, seen)
 
 
 def _speech_stays(make: Make, *, speech: bytes | None) -> None:
@@ -120,7 +125,9 @@ def _speech_stays(make: Make, *, speech: bytes | None) -> None:
     _, after = _parts(b"".join(through(reducer, mixed(clean, _around(clean, rate)))), rate)
     change = _decibels(after) - _decibels(before)
     if abs(change) > MOST_CHANGE_DB:
-        raise broken(EarRule.SPEECH_STAYS, f"the voice in noise changed by {change:+.1f} dB")
+        raise ConformanceFailure(
+            EarRule.SPEECH_STAYS, f"the voice in noise changed by {change:+.1f} dB"
+        )
 
 
 def _spoken(reducer: NoiseReducer, speech: bytes | None) -> bytes:

@@ -1,4 +1,4 @@
-"""The rules that every provider keeps, and what a conformance check says about them."""
+"""The rules that every provider keeps, and what a check of any kind of plugin says."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
@@ -14,8 +14,12 @@ CHECK_SECONDS = 300.0
 """How long one check may take; most of them take a few seconds."""
 
 
-class Rule(StrEnum):
-    """What a provider promises. The value is the promise."""
+class Promise(StrEnum):
+    """A list of what one kind of plugin promises. The value is the promise."""
+
+
+class Rule(Promise):
+    """What a provider promises."""
 
     # ── any link
     LINK_CLOSED_LAST = "LinkClosed is the last event, and comes exactly once"
@@ -67,15 +71,19 @@ class Rule(StrEnum):
 
 
 class ConformanceFailure(AssertionError):
-    """A provider breaks a rule. `rule` says which, `seen` what was seen instead."""
+    """A rule is broken. `rule` says which, `seen` what was seen instead."""
 
-    def __init__(self, rule: Rule, seen: str) -> None:
+    def __init__(self, rule: Promise, seen: str) -> None:
         super().__init__(f"{rule.name}: {rule.value}. Seen: {seen}")
         self.rule = rule
         self.seen = seen
 
 
-class NotEmulated(Exception):
+class Inapplicable(Exception):
+    """Raised by a check that cannot be made; says why."""
+
+
+class NotEmulated(Inapplicable):
     """Raised by a maker whose service cannot be made to do what `Peer` asks for; say why."""
 
 
@@ -111,7 +119,7 @@ class Report:
     """Checks that could not be made, and why not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # with slots, Python 3.12 cannot make one of given types
 class Check[P]:
     """One thing to be tried. `why_not` says why it does not apply to a provider, or nothing."""
 

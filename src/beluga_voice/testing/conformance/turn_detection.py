@@ -11,14 +11,16 @@ from beluga_voice.interfaces import ListeningTurnDetector, TurnDetector
 from beluga_voice.testing.conformance.ears import (
     EarCheck,
     EarRule,
-    Inapplicable,
-    broken,
     check_ears,
     expect_probability,
     shares_model,
     stays_small,
 )
-from beluga_voice.testing.conformance.report import Report
+from beluga_voice.testing.conformance.report import (
+    ConformanceFailure,
+    Inapplicable,
+    Report,
+)
 from beluga_voice.testing.conformance.sounds import noise, sounds, voice
 
 SENTENCES = (
@@ -144,7 +146,7 @@ def _deterministic(make: Make, *, sentences: Sequence[tuple[str, str]]) -> None:
     different = sum(a != b for a, b in zip(first, again, strict=True))
     if different:
         seen = f"{different} of {len(texts)} sentences were answered otherwise the second time"
-        raise broken(EarRule.DETERMINISTIC, seen)
+        raise ConformanceFailure(EarRule.DETERMINISTIC, seen)
 
 
 def _whole_over_cut(make: Make, *, sentences: Sequence[tuple[str, str]]) -> None:
@@ -162,7 +164,7 @@ def _expect_majority(found: Sequence[tuple[float, float]]) -> None:
     right = sum(whole > cut for whole, cut in found)
     if 2 * right <= len(found):
         seen = f"{right} of {len(found)} are likelier over than the same cut off"
-        raise broken(EarRule.WHOLE_OVER_CUT, seen)
+        raise ConformanceFailure(EarRule.WHOLE_OVER_CUT, seen)
 
 
 def _shares_model(make: Make) -> None:
@@ -207,7 +209,9 @@ def _sane(make: MakeListening) -> None:
     detector = make()
     if not 8000 <= detector.rate <= 48000 or detector.longest_samples < detector.rate:
         seen = f"{detector.longest_samples!r} samples at {detector.rate!r} Hz"
-        raise broken(EarRule.FRAME_SHAPE, f"{seen}; sane is a second or more at 8,000 to 48,000")
+        raise ConformanceFailure(
+            EarRule.FRAME_SHAPE, f"{seen}; sane is a second or more at 8,000 to 48,000"
+        )
 
 
 def _heard_probabilities(make: MakeListening) -> None:
@@ -226,7 +230,9 @@ def _refuses_half_samples(make: MakeListening) -> None:
             _ask(detector, bytes(size))
         except Misuse:
             continue
-        raise broken(EarRule.WRONG_LENGTH, f"no Misuse for {size} bytes of 16-bit samples")
+        raise ConformanceFailure(
+            EarRule.WRONG_LENGTH, f"no Misuse for {size} bytes of 16-bit samples"
+        )
 
 
 def _heard_alike(make: MakeListening) -> None:
@@ -236,7 +242,7 @@ def _heard_alike(make: MakeListening) -> None:
     (fresh,) = _ask(other, spoken)
     if not first == again == fresh:
         seen = f"{first} at first, {again} after another sound, {fresh} of another instance"
-        raise broken(EarRule.DETERMINISTIC, seen)
+        raise ConformanceFailure(EarRule.DETERMINISTIC, seen)
 
 
 def _many_at_once(make: MakeListening) -> None:
@@ -249,7 +255,7 @@ def _many_at_once(make: MakeListening) -> None:
 
     found = _run(together())
     if found != one_by_one:
-        raise broken(EarRule.DETERMINISTIC, f"{found} at once, {one_by_one} one by one")
+        raise ConformanceFailure(EarRule.DETERMINISTIC, f"{found} at once, {one_by_one} one by one")
 
 
 def _looks_back(make: MakeListening) -> None:
@@ -257,7 +263,9 @@ def _looks_back(make: MakeListening) -> None:
     last = noise(detector.rate, detector.longest_samples / detector.rate)
     alone, after = _ask(detector, last, voice(detector.rate) + last)
     if alone != after:
-        raise broken(EarRule.LOOKS_BACK, f"{alone} for the last of it, {after} for all of it")
+        raise ConformanceFailure(
+            EarRule.LOOKS_BACK, f"{alone} for the last of it, {after} for all of it"
+        )
 
 
 def _cancelling(make: MakeListening) -> None:
@@ -271,12 +279,16 @@ def _cancelling(make: MakeListening) -> None:
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled() and task.exception() is not None:
-            raise broken(EarRule.CANCELLING, f"{task.exception()!r} for who was cancelled")
+            raise ConformanceFailure(
+                EarRule.CANCELLING, f"{task.exception()!r} for who was cancelled"
+            )
         return await detector.probability(spoken)
 
     found = _run(cancel_and_ask())
     if found != expected:
-        raise broken(EarRule.CANCELLING, f"{found} after a question was cancelled, {expected} else")
+        raise ConformanceFailure(
+            EarRule.CANCELLING, f"{found} after a question was cancelled, {expected} else"
+        )
 
 
 def _heard_over_cut(make: MakeListening, *, recordings: Sequence[tuple[bytes, bytes]]) -> None:

@@ -7,13 +7,7 @@ from statistics import mean
 from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import pcm16
 from beluga_voice.interfaces import VoiceActivityDetector
-from beluga_voice.testing.conformance.ears import (
-    EarCheck,
-    EarRule,
-    broken,
-    check_ears,
-    expect_probability,
-)
+from beluga_voice.testing.conformance.ears import EarCheck, EarRule, check_ears, expect_probability
 from beluga_voice.testing.conformance.framed import (
     SPEECH_RATE,
     Framed,
@@ -23,7 +17,10 @@ from beluga_voice.testing.conformance.framed import (
     scene,
     through,
 )
-from beluga_voice.testing.conformance.report import Report
+from beluga_voice.testing.conformance.report import (
+    ConformanceFailure,
+    Report,
+)
 from beluga_voice.testing.conformance.sounds import ROOM_LEVEL, noise, sounds, voice
 from beluga_voice.testing.speech import silence
 
@@ -83,7 +80,7 @@ def _hears_speech(make: Make, *, speech: bytes | None, level: float) -> None:
         second = mean(quiet[len(quiet) // 2 :])
         if during <= second:
             seen = f"{during:.3f} for the voice, {second:.3f} for the silence {when} it"
-            raise broken(EarRule.HEARS_SPEECH, seen)
+            raise ConformanceFailure(EarRule.HEARS_SPEECH, seen)
 
 
 def _resets(make: Make) -> None:
@@ -99,4 +96,4 @@ def _resets(make: Make) -> None:
         through(used, sound)
         used.reset()
         if through(used, scene(rate)) != expected:
-            raise broken(EarRule.RESET, f"other answers after {name} and reset")
+            raise ConformanceFailure(EarRule.RESET, f"other answers after {name} and reset")

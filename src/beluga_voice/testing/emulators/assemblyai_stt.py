@@ -19,8 +19,6 @@ from websockets.http11 import Request, Response
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
 from beluga_voice.audio.g711 import mulaw_decode
 from beluga_voice.testing.emulators.listening_server import ListeningServer, ListeningSession
-from beluga_voice.testing.emulators.realtime_response import Sent
-from beluga_voice.testing.emulators.realtime_server import query_of, refusal
 from beluga_voice.testing.emulators.speech import (
     UNINTELLIGIBLE,
     Faults,
@@ -30,6 +28,7 @@ from beluga_voice.testing.emulators.speech import (
     VoiceEnded,
     transcript_of,
 )
+from beluga_voice.testing.emulators.websocket_server import Sent, query_of, refusal
 from beluga_voice.testing.speech import WORD_MS, words_in
 
 PATH = "/v3/ws"

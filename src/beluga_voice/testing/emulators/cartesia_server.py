@@ -2,35 +2,28 @@
 
 import asyncio
 import http
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Self
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any, override
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from beluga_voice.testing.emulators.speech import Faults, faults_of
+from beluga_voice.testing.emulators.speech import Faults
+from beluga_voice.testing.emulators.websocket_server import (
+    EmulatedServer,
+    End,
+    Sent,
+    refusal,
+    write,
+)
 
 KEY = "sk_car_emulated"
 VERSIONS = ("2026-08-14", "2026-03-01", "2025-04-16", "2024-11-13")
-CLOSE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The connection ends: with a close code, or by breaking."""
-
-    code: int | None = None
-    reason: str = ""
-
-
-type Sent = dict[str, Any] | str | End
 
 
 class CartesiaSession:
@@ -66,7 +59,7 @@ class CartesiaSession:
         """A message for the client, unless nothing comes any more."""
         if not self._is_stalled and not self.is_over:
             self.sent.append(frame)
-            self.outbox.put_nowait(frame)
+            self.outbox.put_nowait(msgspec.json.encode(frame).decode())
 
     def refuse(self, message: str, *, code: str = "invalid_request", **more: Any) -> None:
         """An error of the client's."""
@@ -101,7 +94,7 @@ class CartesiaSession:
             self.outbox.put_nowait(End(code, reason))
 
 
-class CartesiaServer(ABC):
+class CartesiaServer(EmulatedServer):
     """A service on a port; `faults` are those of each connection in order."""
 
     def __init__(
@@ -111,34 +104,9 @@ class CartesiaServer(ABC):
         keys: Collection[str] = (KEY,),
         versions: Collection[str] = VERSIONS,
     ) -> None:
-        self._faults = faults
+        super().__init__(faults)
         self._keys = keys
         self._versions = versions
-        self._opened = 0
-        self._admitted: dict[ServerConnection, Faults] = {}
-        self.host = ""
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """The address, without a path."""
-        return f"ws://{self.host}:{self.port}"
-
-    @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Self]:
-        """Take connections; port 0 is any that is free."""
-        async with serve(
-            self._serve,
-            host,
-            port,
-            process_request=self._admit,
-            compression=None,
-            max_size=16 * 1024 * 1024,
-            ping_interval=None,
-            close_timeout=CLOSE_SECONDS,
-        ) as server:
-            self.host, self.port = host, port or _port_of(server)
-            yield self
 
     @abstractmethod
     def answer(self, path: str, query: dict[str, list[str]]) -> Response | None:
@@ -150,33 +118,26 @@ class CartesiaServer(ABC):
     ) -> CartesiaSession:
         """What a connection becomes."""
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        faults = faults_of(self._faults, self._opened)
-        self._opened += 1
-        if faults.refuse_status is not None:
-            after = {} if faults.retry_after is None else {"Retry-After": faults.retry_after}
-            body = error(faults.refuse_status, "emulated", faults.refuse_body)
-            return answer_of(faults.refuse_status, body, after)
+    @override
+    def _failure(self, status: int, faults: Faults) -> Response:
+        return failed(status, "emulated", faults.refuse_body)
+
+    @override
+    def _refuse(self, request: Request) -> Response | None:
         path, query = split(request)
         if _key_of(request, query) not in self._keys:
-            return refusal(401, "unauthorized", "Invalid API key.")
+            return failed(401, "unauthorized", "Invalid API key.")
         if _version_of(request, query) not in self._versions:
-            return refusal(400, "invalid_version", "Name a valid Cartesia-Version.")
-        answered = self.answer(path, query)
-        if answered is None:
-            # For the session this becomes: others may be admitted before it does.
-            self._admitted[connection] = faults
-        return answered
+            return failed(400, "invalid_version", "Name a valid Cartesia-Version.")
+        return self.answer(path, query)
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        request = connection.request
-        assert request is not None
+    @override
+    async def _talk(self, connection: ServerConnection, request: Request, faults: Faults) -> None:
         path, query = split(request)
-        faults = self._admitted.pop(connection)
         session = self.session(path, query, _version_of(request, query), faults)
         async with asyncio.TaskGroup() as tasks:
             working = [
-                tasks.create_task(_write(connection, session), name="emulator writer"),
+                tasks.create_task(write(connection, session.outbox), name="emulator writer"),
             ]
             if faults.expire_after_ms is not None:
                 expiring = _expire(session, faults.expire_after_ms)
@@ -188,22 +149,6 @@ class CartesiaServer(ABC):
             for one in working:
                 one.cancel()
             session.end()
-
-
-async def _write(connection: ServerConnection, session: CartesiaSession) -> None:
-    with suppress(ConnectionClosed):
-        while True:
-            match await session.outbox.get():
-                case End() as end if end.code is None:
-                    connection.transport.abort()
-                    return
-                case End() as end:
-                    await connection.close(end.code or 1000, end.reason)
-                    return
-                case str() as text:
-                    await connection.send(text)
-                case frame:
-                    await connection.send(msgspec.json.encode(frame).decode())
 
 
 async def _expire(session: CartesiaSession, milliseconds: float) -> None:
@@ -218,17 +163,9 @@ def error(status: int, code: str, message: str, **more: Any) -> dict[str, Any]:
     return {"type": "error", **told, **more}
 
 
-def answer_of(status: int, body: Any, headers: dict[str, str] | None = None) -> Response:
-    """An answer that is no websocket."""
-    encoded = msgspec.json.encode(body)
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(encoded))}
-    phrase = http.HTTPStatus(status).phrase
-    return Response(status, phrase, Headers({**fields, **(headers or {})}), encoded)
-
-
-def refusal(status: int, code: str, message: str) -> Response:
+def failed(status: int, code: str, message: str) -> Response:
     """An answer with an error."""
-    return answer_of(status, error(status, code, message))
+    return refusal(status, error(status, code, message))
 
 
 def split(request: Request) -> tuple[str, dict[str, list[str]]]:
@@ -250,8 +187,3 @@ def _version_of(request: Request, query: dict[str, list[str]]) -> str:
 
 def _is_past(limit: float | None, now: float) -> bool:
     return limit is not None and now >= limit
-
-
-def _port_of(server: Server) -> int:
-    address: Any = next(iter(server.sockets)).getsockname()
-    return int(address[1])

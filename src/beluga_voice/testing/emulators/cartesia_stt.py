@@ -20,7 +20,7 @@ from websockets.http11 import Response
 from beluga_voice.testing.emulators.cartesia_server import (
     KEY,
     CartesiaServer,
-    refusal,
+    failed,
 )
 from beluga_voice.testing.emulators.cartesia_stt_sessions import (
     ENCODINGS,
@@ -75,17 +75,17 @@ class CartesiaSttEmulator(CartesiaServer):
     def answer(self, path: str, query: dict[str, list[str]]) -> Response | None:
         """Refuse what is not offered."""
         if path not in (TURNS, MANUAL):
-            return refusal(404, "not_found", f"There is nothing at {path}.")
+            return failed(404, "not_found", f"There is nothing at {path}.")
         model = query.get("model", [""])[0]
         if model not in self._models or (path == TURNS and model.startswith(WHISPER)):
-            return refusal(400, "model_not_found", f"The model {model} is not offered here.")
+            return failed(400, "model_not_found", f"The model {model} is not offered here.")
         if query.get("encoding", [""])[0] not in ENCODINGS:
-            return refusal(400, "invalid_encoding", "The encoding is not valid.")
+            return failed(400, "invalid_encoding", "The encoding is not valid.")
         if not query.get("sample_rate", [""])[0].isdigit():
-            return refusal(400, "invalid_sample_rate", "The sample_rate is not valid.")
+            return failed(400, "invalid_sample_rate", "The sample_rate is not valid.")
         terms = query.get("keyterm", [])
         if len(terms) > 100 or sum(map(len, terms)) > 1200:
-            return refusal(400, "too_many_keyterms", "There are too many keyterms.")
+            return failed(400, "too_many_keyterms", "There are too many keyterms.")
         return _out_of_range(query)
 
     def session(
@@ -110,5 +110,5 @@ class CartesiaSttEmulator(CartesiaServer):
 def _out_of_range(query: dict[str, list[str]]) -> Response | None:
     for name, (least, most) in RANGES.items():
         if name in query and not least <= float(query[name][0]) <= most:
-            return refusal(400, "invalid_parameter", f"{name} is outside {least} to {most}.")
+            return failed(400, "invalid_parameter", f"{name} is outside {least} to {most}.")
     return None

@@ -139,7 +139,7 @@ class TurnsSession(SttSession):
         """Listen for the next one, from here."""
         self._eager = HearingVad(rate=self.rate, silence_ms=EAGER_MS)
         self._ears = HearingVad(rate=self.rate, silence_ms=min(self._timeout, PATIENCE_MS))
-        self._heard = b""
+        self._heard = bytearray()
         self._begins = 0
         self._told = 0
 
@@ -197,7 +197,7 @@ class TurnsSession(SttSession):
             self._update()
 
     def _turn(self, end: int) -> bytes:
-        return self._heard[2 * self._begins : 2 * end]
+        return bytes(self._heard[2 * self._begins : 2 * end])
 
     def _update(self) -> None:
         words = words_in(self._turn(len(self._heard) // 2))

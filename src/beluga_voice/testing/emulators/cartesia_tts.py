@@ -22,11 +22,11 @@ from websockets.http11 import Response
 from beluga_voice.testing.emulators.cartesia_server import (
     KEY,
     CartesiaServer,
-    answer_of,
-    refusal,
+    failed,
 )
 from beluga_voice.testing.emulators.cartesia_tts_session import TtsSession, Twist
 from beluga_voice.testing.emulators.speech import Faults, Pace
+from beluga_voice.testing.emulators.websocket_server import refusal
 from beluga_voice.testing.speech import WORD_MS
 
 __all__ = ["KEY", "CartesiaTtsEmulator", "TtsSession", "Twist"]
@@ -71,24 +71,24 @@ class CartesiaTtsEmulator(CartesiaServer):
         """Every connection, in order."""
 
     def answer(self, path: str, query: dict[str, list[str]]) -> Response | None:
-        """The list of voices, or a refusal."""
+        """The list of voices, or a failed."""
         if path == VOICES:
             return self._page(query)
         if path != PATH:
-            return refusal(404, "not_found", f"There is nothing at {path}.")
+            return failed(404, "not_found", f"There is nothing at {path}.")
         return None
 
     def _page(self, query: dict[str, list[str]]) -> Response:
         limit = query.get("limit", ["10"])[0]
         if not limit.isdigit() or not 1 <= int(limit) <= 100:
-            return refusal(400, "invalid_parameter", "limit is outside 1 to 100.")
+            return failed(400, "invalid_parameter", "limit is outside 1 to 100.")
         after = query.get("starting_after", [""])[0]
         if after and after not in self._voices:
-            return refusal(404, "voice_not_found", "There is no voice to start after.")
+            return failed(404, "voice_not_found", "There is no voice to start after.")
         first = self._voices.index(after) + 1 if after else 0
         last = first + min(int(limit), self._page_size)
         data = [_listed(voice_id) for voice_id in self._voices[first:last]]
-        return answer_of(200, {"data": data, "has_more": last < len(self._voices)})
+        return refusal(200, {"data": data, "has_more": last < len(self._voices)})
 
     def session(
         self, path: str, query: dict[str, list[str]], version: str, faults: Faults

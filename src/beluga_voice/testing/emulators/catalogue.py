@@ -4,8 +4,8 @@ A service is named `stt/deepgram`: the kind, and the name of the provider that t
 may be left out where a name says enough: of a speech-to-speech service, and of the only one.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +52,15 @@ class Plan:
     faults: Sequence[Faults] = ()
     host: str = "127.0.0.1"
     port: int = 0
+
+
+@contextmanager
+def _needing_server() -> Generator[None]:
+    """What is imported meanwhile needs the package of a server."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra("a server of HTTP", extra="server", op="emulate") from error
 
 
 type Start = Callable[[Plan], AbstractAsyncContextManager[Emulated]]
@@ -167,13 +176,32 @@ async def _openai_stt(plan: Plan) -> AsyncGenerator[Emulated]:
 @asynccontextmanager
 async def _openai_http(plan: Plan) -> AsyncGenerator[Emulated]:
     """It speaks, and takes recordings that are posted."""
-    try:
+    with _needing_server():
         from beluga_voice.testing.emulators import openai_http
-    except ImportError as error:
-        raise MissingExtra("a server of HTTP", extra="server", op="emulate") from error
     service = openai_http.OpenAIHttpEmulator(pace=plan.pace, faults=plan.faults)
     async with service.serving(plan.host, plan.port):
         yield Emulated(endpoint=service.url, environment={"OPENAI_API_KEY": openai_http.KEY})
+
+
+@asynccontextmanager
+async def _deepgram_files(plan: Plan) -> AsyncGenerator[Emulated]:
+    """It takes recordings that are posted."""
+    with _needing_server():
+        from beluga_voice.testing.emulators import deepgram_files
+    service = deepgram_files.DeepgramFilesEmulator(pace=plan.pace, faults=plan.faults)
+    async with service.serving(plan.host, plan.port):
+        yield Emulated(endpoint=service.url, environment={"DEEPGRAM_API_KEY": deepgram.KEY})
+
+
+@asynccontextmanager
+async def _scribe_files(plan: Plan) -> AsyncGenerator[Emulated]:
+    """It takes recordings that are posted."""
+    with _needing_server():
+        from beluga_voice.testing.emulators import elevenlabs_files
+    service = elevenlabs_files.ScribeFilesEmulator(pace=plan.pace, faults=plan.faults)
+    async with service.serving(plan.host, plan.port):
+        key = {"ELEVENLABS_API_KEY": elevenlabs_speech.KEY}
+        yield Emulated(endpoint=service.url, environment=key)
 
 
 @asynccontextmanager
@@ -197,7 +225,9 @@ EMULATORS: dict[str, dict[str, Start]] = {
         "assemblyai": _assemblyai,
         "cartesia": _cartesia_stt,
         "deepgram": _deepgram,
+        "deepgram_files": _deepgram_files,
         "elevenlabs": _scribe,
+        "elevenlabs_files": _scribe_files,
         "openai": _openai_stt,
     },
     "tts": {

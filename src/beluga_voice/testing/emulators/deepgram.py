@@ -12,14 +12,12 @@ when it is ended, and old sound comes after `Clear`.
 
 import asyncio
 import http
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import override
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
@@ -32,11 +30,11 @@ from beluga_voice.testing.emulators.deepgram_session import (
 from beluga_voice.testing.emulators.deepgram_stt import NovaSession
 from beluga_voice.testing.emulators.deepgram_stt_flux import FluxSession
 from beluga_voice.testing.emulators.deepgram_tts import AuraSession
-from beluga_voice.testing.emulators.speech import Faults, Pace, faults_of
+from beluga_voice.testing.emulators.speech import Faults, Pace
+from beluga_voice.testing.emulators.websocket_server import EmulatedServer, refusal
 from beluga_voice.testing.speech import WORD_MS
 
 KEY = "dg-emulated"
-CLOSE_SECONDS = 1.0
 ROUTES: dict[str, type[DeepgramSession]] = {
     "/v1/listen": NovaSession,
     "/v2/listen": FluxSession,
@@ -44,7 +42,7 @@ ROUTES: dict[str, type[DeepgramSession]] = {
 }
 
 
-class DeepgramEmulator:
+class DeepgramEmulator(EmulatedServer):
     """The services on one port; `faults` are those of each connection in order."""
 
     def __init__(
@@ -56,44 +54,20 @@ class DeepgramEmulator:
         keys: Collection[str] = (KEY,),
         quirks: Quirks | None = None,
     ) -> None:
+        super().__init__(faults)
         self._pace = pace or Pace()
         self._word_ms = word_ms
-        self._faults = faults
         self._keys = keys
         self._quirks = quirks or Quirks()
-        self._opened = 0
-        self._admitted: dict[ServerConnection, tuple[Faults, Query]] = {}
         self.sessions: list[DeepgramSession] = []
         """Every session that was opened, in order."""
-        self.host = ""
-        self.port = 0
 
-    @property
-    def url(self) -> str:
-        """What a provider takes as its `endpoint`."""
-        return f"ws://{self.host}:{self.port}"
+    @override
+    def _failure(self, status: int, faults: Faults) -> Response:
+        return _refusal(status, faults.refuse_body)
 
-    @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Self]:
-        """Take connections; port 0 is any that is free."""
-        async with serve(
-            self._serve,
-            host,
-            port,
-            process_request=self._admit,
-            compression=None,
-            ping_interval=None,
-            close_timeout=CLOSE_SECONDS,
-        ) as server:
-            self.host, self.port = host, port or _port_of(server)
-            yield self
-
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a handshake that is not taken."""
-        faults = faults_of(self._faults, self._opened)
-        self._opened += 1
-        if faults.refuse_status is not None:
-            return _refusal(faults.refuse_status, faults.refuse_body, faults.retry_after)
+    @override
+    def _refuse(self, request: Request) -> Response | None:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme not in ("Token", "Bearer") or key not in self._keys:
             return _refusal(401, "Invalid credentials.")
@@ -101,19 +75,16 @@ class DeepgramEmulator:
         kind = ROUTES.get(parts.path)
         if kind is None:
             return _refusal(404, "There is nothing here.")
-        query = Query(parse_qs(parts.query, keep_blank_values=True))
         try:
-            kind.check(query)
+            kind.check(_query_of(request))
         except Refused as refused:
             return _refusal(400, str(refused))
-        # For the session this becomes: others may be admitted before it does.
-        self._admitted[connection] = faults, query
         return None
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        faults, query = self._admitted.pop(connection)
-        assert connection.request is not None
-        kind = ROUTES[urlsplit(connection.request.path).path]
+    @override
+    async def _talk(self, connection: ServerConnection, request: Request, faults: Faults) -> None:
+        kind = ROUTES[urlsplit(request.path).path]
+        query = _query_of(request)
         session = kind(
             query,
             name=f"request-{len(self.sessions) + 1}",
@@ -133,19 +104,14 @@ class DeepgramEmulator:
             session.end()
 
 
-def _refusal(status: int, reason: str, retry_after: str | None = None) -> Response:
+def _query_of(request: Request) -> Query:
+    return Query(parse_qs(urlsplit(request.path).query, keep_blank_values=True))
+
+
+def _refusal(status: int, reason: str) -> Response:
     """An answer that is no websocket, with the reason where Deepgram has it."""
-    body: dict[str, Any] = {"err_code": http.HTTPStatus(status).name, "err_msg": reason}
-    encoded = msgspec.json.encode({**body, "request_id": "refused"})
-    headers = Headers({"Content-Type": "application/json", "dg-request-id": "refused"})
-    headers["Content-Length"] = str(len(encoded))
+    body = {"err_code": http.HTTPStatus(status).name, "err_msg": reason, "request_id": "refused"}
+    headers = {"dg-request-id": "refused"}
     if reason:
         headers["dg-error"] = reason
-    if retry_after is not None:
-        headers["Retry-After"] = retry_after
-    return Response(status, http.HTTPStatus(status).phrase, headers, encoded)
-
-
-def _port_of(server: Server) -> int:
-    address: Any = next(iter(server.sockets)).getsockname()
-    return int(address[1])
+    return refusal(status, body, headers)

@@ -5,23 +5,27 @@ closed with an error. What is asked for by HTTP is answered on the same port.
 """
 
 import asyncio
-import http
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol, Self
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, override
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from beluga_voice.testing.emulators.speech import Faults, faults_of
+from beluga_voice.testing.emulators.speech import Faults
+from beluga_voice.testing.emulators.websocket_server import (
+    EmulatedServer,
+    End,
+    Sent,
+    refusal,
+    write,
+)
 
 KEY = "elevenlabs-emulated"
-CLOSE_SECONDS = 1.0
 POLICY_VIOLATION = 1008
 
 type Event = dict[str, Any]
@@ -41,7 +45,7 @@ class Line:
 
     def __init__(self, connection: ServerConnection, faults: Faults) -> None:
         self._connection = connection
-        self._outbox: asyncio.Queue[str | tuple[int, str] | None] = asyncio.Queue()
+        self._outbox: asyncio.Queue[Sent] = asyncio.Queue()
         self.faults = faults
         self._counted_ms = 0.0
         self._is_stalled = faults.is_mute
@@ -58,7 +62,7 @@ class Line:
         """End in order, after what was said."""
         if not self.is_over:
             self.is_over = True
-            self._outbox.put_nowait((code, reason))
+            self._outbox.put_nowait(End(code, reason))
 
     def count(self, milliseconds: float) -> bool:
         """So much more sound was heard or sent; gives whether the service goes on."""
@@ -82,21 +86,11 @@ class Line:
             self.close(self.faults.close_code)
         elif not self.is_over:
             self.is_over = True
-            self._outbox.put_nowait(None)
+            self._outbox.put_nowait(End())
 
     async def write(self) -> None:
         """Send what is said, until the end."""
-        with suppress(ConnectionClosed):
-            while True:
-                match await self._outbox.get():
-                    case str() as text:
-                        await self._connection.send(text)
-                    case (code, reason):
-                        await self._connection.close(code, reason)
-                        return
-                    case None:
-                        self._connection.transport.abort()
-                        return
+        await write(self._connection, self._outbox)
 
 
 class SpeechSession(Protocol):
@@ -112,39 +106,14 @@ class SpeechSession(Protocol):
     def end(self) -> None: ...
 
 
-class SpeechServer[S: SpeechSession](ABC):
+class SpeechServer[S: SpeechSession](EmulatedServer):
     """A service on a port; `faults` are those of each connection in order."""
 
     def __init__(self, keys: Collection[str], faults: Sequence[Faults]) -> None:
+        super().__init__(faults)
         self.keys = keys
-        self._faults = faults
-        self._opened = 0
-        self._admitted: dict[ServerConnection, Faults] = {}
         self.sessions: list[S] = []
         """Every session that was opened, in order."""
-        self.host = ""
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port."""
-        return f"ws://{self.host}:{self.port}"
-
-    @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Self]:
-        """Take connections; port 0 is any that is free."""
-        async with serve(
-            self._serve,
-            host,
-            port,
-            process_request=self._admit,
-            compression=None,
-            max_size=16 * 1024 * 1024,
-            ping_interval=None,
-            close_timeout=CLOSE_SECONDS,
-        ) as server:
-            self.host, self.port = host, port or _port_of(server)
-            yield self
 
     @abstractmethod
     def open(self, line: Line, path: tuple[str, ...], query: Query, key: str) -> S:
@@ -154,24 +123,19 @@ class SpeechServer[S: SpeechSession](ABC):
     def refuse(self, path: tuple[str, ...], query: Query, key: str) -> Response | None:
         """The answer to what is no handshake, or is not taken."""
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        number = self._opened
-        self._opened += 1
-        faults = faults_of(self._faults, number)
-        if faults.refuse_status is not None:
-            headers = {} if faults.retry_after is None else {"Retry-After": faults.retry_after}
-            body = detail(faults.error_code or "refused", faults.refuse_body or "Not now.")
-            return answer(faults.refuse_status, body, headers)
-        refused = self.refuse(*_asked(request))
-        if refused is None:
-            self._admitted[connection] = faults
-        return refused
+    @override
+    def _failure(self, status: int, faults: Faults) -> Response:
+        code, message = faults.error_code or "refused", faults.refuse_body or "Not now."
+        return refusal(status, detail(code, message))
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        faults = self._admitted.pop(connection)
-        assert connection.request is not None
+    @override
+    def _refuse(self, request: Request) -> Response | None:
+        return self.refuse(*_asked(request))
+
+    @override
+    async def _talk(self, connection: ServerConnection, request: Request, faults: Faults) -> None:
         line = Line(connection, faults)
-        session = self.open(line, *_asked(connection.request))
+        session = self.open(line, *_asked(request))
         self.sessions.append(session)
         loop = asyncio.get_running_loop()
         writer = loop.create_task(line.write(), name="emulator writer")
@@ -192,22 +156,9 @@ def detail(status: str, message: str) -> Event:
     return {"detail": {"status": status, "message": message}}
 
 
-def answer(status: int, body: Event, headers: dict[str, str] | None = None) -> Response:
-    """An answer that is no websocket."""
-    encoded = msgspec.json.encode(body)
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(encoded))}
-    phrase = http.HTTPStatus(status).phrase
-    return Response(status, phrase, Headers({**fields, **(headers or {})}), encoded)
-
-
 def _asked(request: Request) -> tuple[tuple[str, ...], Query, str]:
     """The path, the query, and the key."""
     parts = urlsplit(request.path)
     path = tuple(unquote(part) for part in parts.path.split("/") if part)
     query = parse_qs(parts.query, keep_blank_values=True)
     return path, query, request.headers.get("xi-api-key", "")
-
-
-def _port_of(server: Server) -> int:
-    address: Any = next(iter(server.sockets)).getsockname()
-    return int(address[1])

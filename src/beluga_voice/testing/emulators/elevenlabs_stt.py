@@ -26,7 +26,6 @@ from beluga_voice.testing.emulators.elevenlabs_speech import (
     Query,
     Refused,
     SpeechServer,
-    answer,
     detail,
 )
 from beluga_voice.testing.emulators.elevenlabs_stt_frames import (
@@ -42,6 +41,7 @@ from beluga_voice.testing.emulators.speech import (
     VoiceEnded,
     transcript_of,
 )
+from beluga_voice.testing.emulators.websocket_server import refusal
 from beluga_voice.testing.speech import words_in
 
 PATH = ("v1", "speech-to-text", "realtime")
@@ -89,7 +89,7 @@ class ScribeEmulator(SpeechServer["ScribeSession"]):
     def refuse(self, path: tuple[str, ...], query: Query, key: str) -> Response | None:
         """Only what is not there is refused with an HTTP status."""
         if path != PATH:
-            return answer(404, detail("not_found", "Not Found"))
+            return refusal(404, detail("not_found", "Not Found"))
         return None
 
     def open(self, line: Line, path: tuple[str, ...], query: Query, key: str) -> "ScribeSession":

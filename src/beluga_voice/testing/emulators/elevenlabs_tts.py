@@ -28,7 +28,6 @@ from beluga_voice.testing.emulators.elevenlabs_speech import (
     Query,
     Refused,
     SpeechServer,
-    answer,
     detail,
 )
 from beluga_voice.testing.emulators.elevenlabs_tts_frames import (
@@ -42,6 +41,7 @@ from beluga_voice.testing.emulators.elevenlabs_tts_frames import (
     query_of,
 )
 from beluga_voice.testing.emulators.speech import Faults, Pace, voice
+from beluga_voice.testing.emulators.websocket_server import refusal
 from beluga_voice.testing.speech import WORD_MS, SpokenWord
 
 VOICES = {
@@ -119,21 +119,21 @@ class ElevenLabsTtsEmulator(SpeechServer["VoiceSession"]):
             case ("v1", "text-to-speech", _, "multi-stream-input"):
                 if query.get("model_id", [""])[0] in DIALOGUE_MODELS:
                     message = "This model is not available on this endpoint."
-                    return answer(403, detail("model_not_allowed", message))
+                    return refusal(403, detail("model_not_allowed", message))
                 return None
             case _:
-                return answer(404, detail("not_found", "Not Found"))
+                return refusal(404, detail("not_found", "Not Found"))
 
     def _list(self, query: Query, key: str) -> Response:
         if key not in self.keys:
-            return answer(401, detail("invalid_api_key", f"Invalid API key {key}"))
+            return refusal(401, detail("invalid_api_key", f"Invalid API key {key}"))
         token = query.get("next_page_token", ["0"])[0]
         start = int(token) if token.isdigit() else 0
         size = min(int(query.get("page_size", ["10"])[0]), self._page_size)
         named = list(self._voices.items())
         end = start + size
         has_more = end < len(named)
-        return answer(
+        return refusal(
             200,
             {
                 "voices": [_listed(*one) for one in named[start:end]],

@@ -24,13 +24,9 @@ from beluga_voice.testing.emulators.grok_shape import Shape
 from beluga_voice.testing.emulators.realtime_conversation import Conversation, Item
 from beluga_voice.testing.emulators.realtime_frames import AnyFrame, read
 from beluga_voice.testing.emulators.realtime_manners import Event, Expiry, SettingsLike, ToSpeak
-from beluga_voice.testing.emulators.realtime_server import (
-    RealtimeServer,
-    key_of,
-    query_of,
-    refusal,
-)
+from beluga_voice.testing.emulators.realtime_server import RealtimeServer
 from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo
+from beluga_voice.testing.emulators.websocket_server import key_of, query_of, refusal
 from beluga_voice.testing.speech import WORD_MS
 
 PATH = "/v1/realtime"

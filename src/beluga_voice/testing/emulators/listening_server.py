@@ -1,21 +1,25 @@
-"""The server of emulated services that only hear: handshakes, connections, and their sessions."""
+"""The server of emulated services that only hear, and what their sessions have in common."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, override
 
 import msgspec
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from beluga_voice.testing.emulators.realtime_response import End, Sent, Stall
-from beluga_voice.testing.emulators.realtime_server import refusal
-from beluga_voice.testing.emulators.speech import Faults, Pace, faults_of
-
-CLOSE_SECONDS = 1.0
+from beluga_voice.testing.emulators.speech import Faults, Pace
+from beluga_voice.testing.emulators.websocket_server import (
+    EmulatedServer,
+    End,
+    Sent,
+    Stall,
+    refusal,
+    write,
+)
 
 
 class ListeningSession(ABC):
@@ -122,69 +126,39 @@ class ListeningService[S: ListeningSession](Protocol):
     ) -> S: ...
 
 
-class ListeningServer[S: ListeningSession]:
+class ListeningServer[S: ListeningSession](EmulatedServer):
     """A service on a port; `faults` are those of each connection, in order."""
 
     def __init__(self, service: ListeningService[S], pace: Pace, faults: Sequence[Faults]) -> None:
+        super().__init__(faults)
         self._service = service
         self._pace = pace
-        self._faults = faults
-        self._opened = 0
-        self._admitted: dict[ServerConnection, Faults] = {}
         self.sessions: list[S] = []
         """Every session that was opened, in order."""
-        self.host = ""
-        self.port = 0
 
     @property
+    @override
     def url(self) -> str:
         """The address of the endpoint, as a provider takes it."""
-        return f"ws://{self.host}:{self.port}{self._service.path}"
+        return super().url + self._service.path
 
-    @asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1", port: int = 0) -> AsyncGenerator[Self]:
-        """Take connections; port 0 is any that is free."""
-        async with serve(
-            self._serve,
-            host,
-            port,
-            process_request=self._admit,
-            compression=None,
-            max_size=16 * 1024 * 1024,
-            ping_interval=None,
-            close_timeout=CLOSE_SECONDS,
-        ) as server:
-            address: Any = next(iter(server.sockets)).getsockname() if not port else (host, port)
-            self.host, self.port = host, int(address[1])
-            yield self
+    @override
+    def _failure(self, status: int, faults: Faults) -> Response:
+        return refusal(status, self._service.failure(status, faults.refuse_body))
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a handshake that is not taken."""
-        faults = faults_of(self._faults, self._opened)
-        self._opened += 1
-        if faults.refuse_status is not None:
-            headers = {} if faults.retry_after is None else {"Retry-After": faults.retry_after}
-            body = self._service.failure(faults.refuse_status, faults.refuse_body)
-            return refusal(faults.refuse_status, body, headers)
-        refused = self._service.refuse(request)
-        if refused is None:
-            self._admitted[connection] = faults
-        return refused
+    @override
+    def _refuse(self, request: Request) -> Response | None:
+        return self._service.refuse(request)
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        faults = self._admitted.pop(connection)
-        assert connection.request is not None
+    @override
+    async def _talk(self, connection: ServerConnection, request: Request, faults: Faults) -> None:
         outbox: asyncio.Queue[Sent] = asyncio.Queue()
         async with asyncio.TaskGroup() as tasks:
             session = self._service.session(
-                connection.request,
-                pace=self._pace,
-                faults=faults,
-                put=outbox.put_nowait,
-                tasks=tasks,
+                request, pace=self._pace, faults=faults, put=outbox.put_nowait, tasks=tasks
             )
             self.sessions.append(session)
-            writer = tasks.create_task(_write(connection, outbox), name="emulator writer")
+            writer = tasks.create_task(write(connection, outbox), name="emulator writer")
             if faults.is_mute:
                 outbox.put_nowait(Stall())
             session.begin()
@@ -193,20 +167,3 @@ class ListeningServer[S: ListeningSession]:
                     session.take(message)
             writer.cancel()
             session.end()
-
-
-async def _write(connection: ServerConnection, outbox: asyncio.Queue[Sent]) -> None:
-    """Send what the session says, until the connection ends."""
-    with suppress(ConnectionClosed):
-        while True:
-            match await outbox.get():
-                case str() as text:
-                    await connection.send(text)
-                case End() as end:
-                    if end.code is None:
-                        connection.transport.abort()
-                    else:
-                        await connection.close(end.code, end.reason)
-                    return
-                case Stall():
-                    return

@@ -9,35 +9,33 @@ Only the primary WebSocket is emulated: no WebRTC, sideband, fork, fixture or de
 """
 
 import asyncio
-import http
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from typing import Any, override
 from urllib.parse import urlsplit
 
-import msgspec
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.datastructures import Headers
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from beluga_voice.testing.emulators.openai_live_session import (
-    EmulatedLiveSession,
-    End,
-    Manners,
+from beluga_voice.testing.emulators.openai_live_session import EmulatedLiveSession, Manners
+from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo
+from beluga_voice.testing.emulators.websocket_server import (
+    EmulatedServer,
     Sent,
     Stall,
+    key_of,
+    refusal,
+    write,
 )
-from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo, faults_of
 from beluga_voice.testing.speech import WORD_MS
 
 PATH = "/v1/live/sessions"
 MODELS = ("gpt-live-1",)
 KEY = "sk-emulated"
-CLOSE_SECONDS = 1.0
 
 
-class OpenAILiveEmulator:
+class OpenAILiveEmulator(EmulatedServer):
     """The service. `brain` decides what is said; `faults` are those of each connection in order.
 
     A brain that `Calls` delegates: to the client, which is told no more than that, or to the
@@ -56,65 +54,40 @@ class OpenAILiveEmulator:
         models: Collection[str] = MODELS,
         manners: Manners | None = None,
     ) -> None:
+        super().__init__(faults)
         self._brain = brain
         self._pace = pace or Pace()
         self._word_ms = word_ms
-        self._faults = faults
         self._keys = keys
         self._models = models
         self._manners = manners or Manners()
-        self._opened = 0
-        self._admitted: dict[ServerConnection, Faults] = {}
         self.sessions: list[EmulatedLiveSession] = []
         """Every session that was opened, in order."""
-        self.host = ""
-        self.port = 0
 
     @property
+    @override
     def url(self) -> str:
         """The address of the endpoint."""
-        return f"ws://{self.host}:{self.port}{PATH}"
+        return super().url + PATH
 
-    @asynccontextmanager
-    async def serving(
-        self, host: str = "127.0.0.1", port: int = 0
-    ) -> "AsyncGenerator[OpenAILiveEmulator]":
-        """Take connections; port 0 is any that is free."""
-        async with serve(
-            self._serve,
-            host,
-            port,
-            process_request=self._admit,
-            compression=None,
-            max_size=16 * 1024 * 1024,
-            ping_interval=None,
-            close_timeout=CLOSE_SECONDS,
-        ) as server:
-            self.host, self.port = host, port or _port_of(server)
-            yield self
+    @override
+    def _failure(self, status: int, faults: Faults) -> Response:
+        return refusal(status, _error(faults.refuse_body, "refused"))
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a handshake that is not taken."""
-        number = self._opened
-        self._opened += 1
-        faults = faults_of(self._faults, number)
-        if faults.refuse_status is not None:
-            headers = {} if faults.retry_after is None else {"Retry-After": faults.retry_after}
-            return _refusal(faults.refuse_status, faults.refuse_body, "refused", headers)
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or key not in self._keys:
-            return _refusal(401, "Incorrect API key provided.", "invalid_api_key")
+    @override
+    def _refuse(self, request: Request) -> Response | None:
+        if key_of(request) not in self._keys:
+            return refusal(401, _error("Incorrect API key provided.", "invalid_api_key"))
         parts = urlsplit(request.path)
         if parts.path != PATH:
-            return _refusal(404, f"Unknown request URL: GET {parts.path}.", "unknown_url")
+            return refusal(404, _error(f"Unknown request URL: GET {parts.path}.", "unknown_url"))
         if parts.query:
-            return _refusal(400, "The session is configured by session.start.", "unknown_parameter")
-        # For the session this becomes: others may be admitted before it does.
-        self._admitted[connection] = faults
+            message = "The session is configured by session.start."
+            return refusal(400, _error(message, "unknown_parameter"))
         return None
 
-    async def _serve(self, connection: ServerConnection) -> None:
-        faults = self._admitted.pop(connection)
+    @override
+    async def _talk(self, connection: ServerConnection, request: Request, faults: Faults) -> None:
         outbox: asyncio.Queue[Sent] = asyncio.Queue()
         session = EmulatedLiveSession(
             number=len(self.sessions) + 1,
@@ -130,7 +103,7 @@ class OpenAILiveEmulator:
         if faults.is_mute:
             outbox.put_nowait(Stall())
         async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(_write(connection, outbox), name="emulator writer")
+            writer = tasks.create_task(write(connection, outbox), name="emulator writer")
             with suppress(ConnectionClosed):
                 async for message in connection:
                     session.take(message)
@@ -138,34 +111,6 @@ class OpenAILiveEmulator:
             session.end()
 
 
-async def _write(connection: ServerConnection, outbox: asyncio.Queue[Sent]) -> None:
-    """Send what the session says, until the connection ends."""
-    with suppress(ConnectionClosed):
-        while True:
-            match await outbox.get():
-                case str() as text:
-                    await connection.send(text)
-                case End() as end:
-                    if end.code is None:
-                        connection.transport.abort()
-                    else:
-                        await connection.close(end.code, end.reason)
-                    return
-                case Stall():
-                    return
-
-
-def _refusal(
-    status: int, message: str, code: str, headers: dict[str, str] | None = None
-) -> Response:
+def _error(message: str, code: str) -> dict[str, Any]:
     kind = "invalid_request_error"
-    error = {"message": message, "type": kind, "param": None, "code": code}
-    body = msgspec.json.encode({"error": error})
-    fields = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    phrase = http.HTTPStatus(status).phrase
-    return Response(status, phrase, Headers({**fields, **(headers or {})}), body)
-
-
-def _port_of(server: Server) -> int:
-    address: Any = next(iter(server.sockets)).getsockname()
-    return int(address[1])
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

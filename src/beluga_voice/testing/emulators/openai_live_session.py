@@ -38,6 +38,7 @@ from beluga_voice.testing.emulators.speech import (
     Speaks,
     answer,
 )
+from beluga_voice.testing.emulators.websocket_server import End, Sent, Stall
 
 EPOCH = 1_795_000_000.0
 """The Unix time at which the loop's clock is taken to begin: real time plays no part in here."""
@@ -55,21 +56,6 @@ _LAWS: dict[Encoding, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]]
     Encoding.MULAW: (mulaw_decode, mulaw_encode),
     Encoding.ALAW: (alaw_decode, alaw_encode),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The connection ends here: with a close code, or by breaking."""
-
-    code: int | None = None
-    reason: str = ""
-
-
-class Stall:
-    """Nothing more is sent."""
-
-
-type Sent = str | End | Stall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

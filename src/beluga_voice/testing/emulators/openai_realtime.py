@@ -17,13 +17,9 @@ from beluga_voice.testing.emulators.openai_realtime_settings import SessionSetti
 from beluga_voice.testing.emulators.realtime_conversation import Conversation, Item
 from beluga_voice.testing.emulators.realtime_frames import AnyFrame, read
 from beluga_voice.testing.emulators.realtime_manners import Event, Expiry, SettingsLike
-from beluga_voice.testing.emulators.realtime_server import (
-    RealtimeServer,
-    key_of,
-    query_of,
-    refusal,
-)
+from beluga_voice.testing.emulators.realtime_server import RealtimeServer
 from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo
+from beluga_voice.testing.emulators.websocket_server import key_of, query_of, refusal
 from beluga_voice.testing.speech import WORD_MS
 
 PATH = "/v1/realtime"

@@ -22,9 +22,8 @@ from beluga_voice.testing.emulators.listening_server import ListeningServer, Lis
 from beluga_voice.testing.emulators.openai_realtime_frames import AudioInput
 from beluga_voice.testing.emulators.realtime_frames import Refused, Strict
 from beluga_voice.testing.emulators.realtime_input import MIN_COMMIT_MS, Law, law_of
-from beluga_voice.testing.emulators.realtime_response import Sent
-from beluga_voice.testing.emulators.realtime_server import key_of, query_of, refusal
 from beluga_voice.testing.emulators.speech import Faults, Pace, transcript_of
+from beluga_voice.testing.emulators.websocket_server import Sent, key_of, query_of, refusal
 from beluga_voice.testing.speech import words_in
 
 PATH = "/v1/realtime"

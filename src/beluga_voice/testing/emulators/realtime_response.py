@@ -1,4 +1,4 @@
-"""A response that an emulated Realtime service is making, and what goes out to the client."""
+"""A response that an emulated Realtime service is making."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,21 +9,6 @@ from beluga_voice.testing.emulators.realtime_frames import ResponseSettings
 from beluga_voice.testing.emulators.realtime_manners import ToSpeak
 from beluga_voice.testing.emulators.speech import Asked, Brain, Deed, Speaks, answer
 from beluga_voice.testing.speech import SpokenWord
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The connection ends here: with a close code, or by breaking."""
-
-    code: int | None = None
-    reason: str = ""
-
-
-class Stall:
-    """Nothing more is sent."""
-
-
-type Sent = str | End | Stall
 
 
 @dataclass(slots=True)

@@ -27,7 +27,7 @@ from beluga_voice.testing.emulators.realtime_input import (
     law_of,
 )
 from beluga_voice.testing.emulators.realtime_manners import Manners, ToSpeak
-from beluga_voice.testing.emulators.realtime_response import End, Response, Sent, Stall, usage_of
+from beluga_voice.testing.emulators.realtime_response import Response, usage_of
 from beluga_voice.testing.emulators.speech import (
     Asked,
     Brain,
@@ -39,6 +39,7 @@ from beluga_voice.testing.emulators.speech import (
     transcript_of,
     voice,
 )
+from beluga_voice.testing.emulators.websocket_server import End, Sent, Stall
 
 EPOCH = 1_795_000_000.0
 """The Unix time at which the loop's clock is taken to begin: real time plays no part in here."""
