@@ -167,8 +167,9 @@ def test_noise_is_no_failure_of_the_service(name):
     assert transcribed(STT[name], noisy).text.split()[-3:] == TEXT.split()
 
 
-SLOW_TO_EMULATE = ("cartesia manual", "openai live")
-"""Their emulators look at all the sound again with each piece of it: theirs is a long minute."""
+SLOW_TO_EMULATE = ("cartesia manual", "openai live", "deepgram files", "elevenlabs files")
+"""Two emulators look at all the sound again with each piece of it, and simulated connections carry
+115 MB in one piece slowly: an hour takes them minutes."""
 
 
 @pytest.mark.parametrize("name", [one for one in STT if one not in SLOW_TO_EMULATE])

@@ -458,6 +458,10 @@ class Engine:
             self._exchange.await_end(now)
             self._farewell.part(now)
 
+    def is_playing(self, response_id: ResponseId) -> bool:
+        """Whether that response has begun and is not over."""
+        return self._responses.is_alive(response_id)
+
     def broken(self, message: str) -> None:
         """The service sent what cannot be used."""
         self._outlet.fail(ErrorCode.INVALID_AUDIO_FORMAT, f"{self._provider} {message}")
@@ -467,8 +471,11 @@ class Engine:
     def _response_text(self, event: ResponseText, now: float) -> None:
         exchange = self._exchange
         is_new = self._responses.text(event)
-        if is_new and exchange.marks is not None and self._is_answer(event.response_id):
-            exchange.marks.note_text(now)
+        marks = exchange.marks
+        if marks is None or marks.text is not None:
+            return  # nothing is measured, or the first words were noted
+        if is_new and self._is_answer(event.response_id):
+            marks.note_text(now)
 
     def _is_answer(self, response_id: ResponseId) -> bool:
         """Whether that is a response to the turn whose latency is measured."""

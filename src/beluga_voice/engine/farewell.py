@@ -99,13 +99,14 @@ class Farewell:
             self._supervision.end(self._leave.reason, self._leave.message, now)
 
     def _may_say_goodbye(self, leave: Leave) -> bool:
-        """Behind the answer to what was said last, if one is owed.
+        """Behind the whole answer to what was said last, if one is owed.
 
         A tool that runs may be the one that leaves: it is not waited for, unless the time is up.
         """
         is_busy = self._tools.is_busy
         is_waiting = is_busy and leave.reason == "timeout"
         is_waiting = is_waiting or (self._exchange.floor is Floor.WAITING and not is_busy)
+        is_waiting = is_waiting or (self._responses.is_making and not is_busy)
         return self._outlet.is_up and not is_waiting and self._exchange.floor not in _PERSON
 
     def hang_up(self, event: CallClosed, now: float) -> None:

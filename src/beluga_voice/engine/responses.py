@@ -67,6 +67,11 @@ class Responses:
         return self._playback.is_idle
 
     @property
+    def is_making(self) -> bool:
+        """Whether more may be made of what sounds, or waits to."""
+        return any(not one.is_generated for one in self._playback.alive)
+
+    @property
     def sounds_until(self) -> float:
         """When the last sample that was sent has sounded, in seconds."""
         return self._playback.sounding_until

@@ -4,8 +4,7 @@ A service that is asked to speak may send as much sound as it should, and digita
 voice has noise, so what is silent to the last bit was not spoken.
 """
 
-from beluga_voice.audio.formats import Encoding
-from beluga_voice.audio.level import is_digital_silence
+from beluga_voice.audio.formats import Encoding, is_digital_silence
 
 ELSEWHERE = "connect again, or use another service"
 """What can be done about a service that has gone quiet without saying so."""

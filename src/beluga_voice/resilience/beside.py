@@ -32,6 +32,7 @@ from beluga_voice.events import (
     ErrorCategory,
     LinkClosed,
     LinkReady,
+    SendAudio,
     ServiceFailed,
     SpeechAudio,
     SpeechDone,
@@ -148,6 +149,11 @@ class BesideLink[O, S, R]:
         if self._relay.is_closed:
             return
         self._carry.sent(command)
+        told: object = command
+        if isinstance(told, SendAudio) and self._late is None and self._opinion is None:
+            if self._present is not None:
+                self._present.send(command)  # as nearly always: spare the rest
+            return
         if isinstance(command, CancelSpeech):
             self._mute.discard(command.context_id)
             self._kept = [one for one in self._kept if not _is_of(one, command.context_id)]

@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import cast
 
-from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_samples
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import SendAudio
@@ -116,6 +115,9 @@ class UnbrokenLink[S, R]:
 
 
 def _silence(sound: AudioFormat) -> SendAudio:
+    # Here, so that nobody loads what calculates before it is needed.
+    from beluga_voice.audio.convert import convert
+
     plain = pcm16(sound.rate)
     return SendAudio(pcm=convert(bytes(2 * to_samples(PIECE_MS, sound.rate)), plain, sound))
 

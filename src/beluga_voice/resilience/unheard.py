@@ -9,9 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import AudioFormat, pcm16
-from beluga_voice.audio.level import rms
 from beluga_voice.events import (
     DropUtterance,
     FinishUtterance,
@@ -104,6 +102,10 @@ class Unheard:
         """See `mark`."""
 
     def _loud_ms(self, utterance: _Utterance) -> float:
+        # Here, so that nobody loads what calculates before it is needed.
+        from beluga_voice.audio.convert import convert
+        from beluga_voice.audio.level import rms
+
         block = self._sound.block_bytes
         target = pcm16(self._sound.rate)
         loud = 0

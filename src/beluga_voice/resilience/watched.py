@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from beluga_voice.interfaces import Link
+from beluga_voice.events import SendAudio
 from beluga_voice.resilience.breaker import Outcome
 from beluga_voice.resilience.progress import Progress
 from beluga_voice.resilience.retelling import Retelling
@@ -78,7 +79,8 @@ class Watched[S, R]:
             self._release()
 
     def _send(self, command: S) -> None:
-        if self.progress is not None:
+        # Sound, of which there is most, asks for nothing.
+        if self.progress is not None and type(command) is not SendAudio:
             self.progress.sent(command, self._loop.time())
             self._arm()
         self._link.send(command)

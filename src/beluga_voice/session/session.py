@@ -739,6 +739,9 @@ class Session:
 
     def _forget(self, pieces: int) -> None:
         """Drop the oldest of what was kept."""
+        if pieces >= len(self._kept):  # at the end of every turn
+            self._kept.clear()
+            self._kept_samples = 0
         for _ in range(min(pieces, len(self._kept))):
             self._kept_samples -= len(self._kept.popleft()) >> 1
         self._kept_before = 0
@@ -827,11 +830,12 @@ class Session:
         self, response_id: ResponseId, pcm: bytes, samples: int, until: float, now: float
     ) -> None:
         """The speaker handed sound to the line."""
-        is_audible = pcm.count(0) < len(pcm)
+        is_audible = pcm != bytes(len(pcm))
         self._engine.sent(response_id, samples, until, now, is_audible=is_audible)
         if self._listeners or self._observers:
             self._perform()
-            self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
+            if self._engine.is_playing(response_id):  # and was not cut by that very sound
+                self._publish(AgentResponseAudio(response_id=response_id, pcm=pcm))
 
     def _publish(self, event: SessionEvent) -> None:
         if type(event) in COUNTED:

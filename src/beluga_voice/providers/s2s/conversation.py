@@ -185,8 +185,8 @@ class Conversation:
         """The agent says that, as part of this."""
         if not thought.pieces and thought.prepared_for is None:
             self._places.append(thought)
+            self._trim()
         thought.pieces.append(piece)
-        self._trim()
 
     def adopt(self, thought: Thought) -> None:
         """What was prepared is wanted."""

@@ -50,6 +50,20 @@ MODELS = {
 }
 """A model that is not here is taken to be like the default one."""
 
+_PRICES = {"input_text": 0.75, "input_audio": 3.0, "output_text": 4.5, "output_audio": 12.0}
+USD_PER_MILLION_TOKENS: dict[str, dict[str, float]] = {
+    "gemini-3.8-live": _PRICES,
+    "gemini-3.8-live-extended-thinking": _PRICES,
+    "gemini-3.1-flash-live-preview": _PRICES,
+    "gemini-2.5-flash-native-audio-preview-12-2025": {
+        **_PRICES,
+        "input_text": 0.5,
+        "output_text": 2.0,
+    },
+}
+"""By model and kind of token; thoughts count as output. From the list `genai-prices` 0.2.3, which
+names https://ai.google.dev/gemini-api/docs/pricing; read 2026-11-21."""
+
 
 def model_named(name: str) -> Model:
     """The model of that name."""

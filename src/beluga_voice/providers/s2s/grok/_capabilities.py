@@ -43,6 +43,12 @@ SERVER_TOOLS = frozenset({"web_search", "x_search", "file_search", "browse_page"
 MAX_CONNECTION_SECONDS = 7200.0
 """120 minutes by the model card of July 2026; 30 were in force in April."""
 
+USD_PER_MINUTE = 0.08
+USD_PER_TEXT = 0.004
+"""Of connection, and of each text that is sent, since August 2026; tools of the service's own come
+on top. From the list `genai-prices` 0.2.3, which names docs.x.ai/developers/pricing; read
+2026-11-21."""
+
 
 def capabilities(*, resumption: bool, max_connection_seconds: float) -> Capabilities:
     """What can be asked of it."""

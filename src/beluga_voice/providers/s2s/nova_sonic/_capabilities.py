@@ -74,6 +74,22 @@ MODELS = {
 }
 """A model that is not here is taken to be like the default one."""
 
+USD_PER_MILLION_TOKENS: dict[str, dict[str, float]] = {
+    DEFAULT_MODEL: {
+        "input_text": 0.33,
+        "input_audio": 3.0,
+        "output_text": 2.75,
+        "output_audio": 12.0,
+    },
+    "amazon.nova-sonic-v1:0": {
+        "input_text": 0.06,
+        "input_audio": 3.4,
+        "output_text": 0.24,
+        "output_audio": 13.6,
+    },
+}
+"""By model and kind of token, on demand. From the list `genai-prices` 0.2.3; read 2026-11-21."""
+
 
 def model_named(name: str) -> Model:
     """The model of that name, or of that name behind an ARN."""

@@ -36,6 +36,31 @@ WITHOUT_REASONING = ("gpt-realtime-1.5", "gpt-realtime-mini", "gpt-realtime-2025
 
 MAX_CONNECTION_SECONDS = 3600.0
 
+_PRICES = {
+    "input_text": 4.0,
+    "cached_text": 0.4,
+    "input_audio": 32.0,
+    "cached_audio": 0.4,
+    "output_text": 24.0,
+    "output_audio": 64.0,
+}
+USD_PER_MILLION_TOKENS: dict[str, dict[str, float]] = {
+    "gpt-realtime-2.1": _PRICES,
+    "gpt-realtime-2": _PRICES,
+    "gpt-realtime-1.5": {**_PRICES, "output_text": 16.0},
+    "gpt-realtime": {**_PRICES, "output_text": 16.0},
+    "gpt-realtime-2.1-mini": {
+        "input_text": 0.6,
+        "cached_text": 0.06,
+        "input_audio": 10.0,
+        "cached_audio": 0.3,
+        "output_text": 2.4,
+        "output_audio": 20.0,
+    },
+}
+"""By model and kind of token; the transcripts of the person come on top. From the list
+`genai-prices` 0.2.3, which names the vendor's model pages; read 2026-11-21."""
+
 SILENCE_MS = 500
 """The silence that ends a turn as it comes (API reference, `silence_duration_ms`, 2026-11)."""
 
