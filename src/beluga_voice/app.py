@@ -343,11 +343,14 @@ def cascade(
     answering = agent_of(agent) if agent is not None else BuiltinAgent()
     own: Sequence[str] = getattr(agent or answering, "phrases", ())
     ears = unbroken(several_of("stt", stt or DEFAULT_STT, on_switch=on_switch))
+    is_local = ears.capabilities.is_local
     return Cascade(
         afresh(ears, on_switch=on_switch),
         answering,
         afresh(several_of("tts", tts or DEFAULT_TTS, on_switch=on_switch), on_switch=on_switch),
-        stt_options=SttOptions(phrases=(*own, *phrases)),
+        # An agent's many phrases are for recognisers that cost nothing by the phrase, and have no
+        # limit to them.
+        stt_options=SttOptions(phrases=(*own, *phrases) if is_local else tuple(phrases)),
         tts_options=TtsOptions(voice=voice),
     )
 

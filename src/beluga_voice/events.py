@@ -873,7 +873,7 @@ class ServiceRenewed(Struct, frozen=True, kw_only=True):
     """The connection to the service was replaced before it ended; nobody heard anything of it."""
 
     reason: str
-    """`age`, or `going_away` if the service said so."""
+    """`age`, `going_away` if the service said so, or `settings` if only a new one can have them."""
 
 
 class ServiceSwitched(Struct, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from beluga_voice.engine.happened import (
     Leave,
     LinkFailed,
     LinkOpened,
+    Renew,
     StandbyLost,
     StandbyReady,
     Summarised,
@@ -33,7 +34,7 @@ from beluga_voice.engine.interruptions import InterruptionSettings
 from beluga_voice.engine.link import ReconnectSettings
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.patience import Patience, PatienceSettings
-from beluga_voice.engine.renewal import Renewal, RenewalSettings
+from beluga_voice.engine.renewal import SETTINGS, Renewal, RenewalSettings
 from beluga_voice.engine.responses import Responses
 from beluga_voice.engine.supervision import Supervision
 from beluga_voice.engine.tools import Tools, withdrawn
@@ -321,6 +322,9 @@ class Engine:
             case Update():
                 self._renewal.changed(now)
                 self._outlet.send(event)
+            case Renew():
+                self._renewal.changed(now)
+                self._renewal.due(SETTINGS)
             case ServiceFailed(is_fatal=True) if event.category in _FINAL:
                 self._outlet.fail(_CODES[event.category], event.message, is_fatal=True)
                 self._supervision.end("failed", event.message, now)
@@ -349,7 +353,8 @@ class Engine:
             case StandbyReady():
                 self._renewal.stands_by()
             case StandbyLost():
-                self._renewal.lost(now)
+                if self._renewal.lost(now, refusal=event.refusal):
+                    self._outlet.fail(ErrorCode.INVALID_REQUEST, event.refusal)
             case LinkReady() | UsageReported() | ResumptionChanged():
                 pass
             case ResponseAudio() | DelegationRequested():

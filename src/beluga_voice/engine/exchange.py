@@ -102,7 +102,6 @@ class Exchange:
             Judge(interruptions, responses, tools, can_hold=can_hold),
             responses,
             self.sayings,
-            self.waiting,
             self._end,
             self,
             has_interims=capabilities.has_interim_transcripts,
@@ -137,7 +136,7 @@ class Exchange:
         """Whether what was said is being answered, or understood."""
         return self._turns.awaits_words or not self._responses.is_idle
 
-    # ── silence, and stopping ─────────────────────────────────────────────────────────────────────
+    # ── silence, and stopping ───────────────────────────────────────────────────────────────
 
     def was_not_heard(self, now: float) -> None:
         """The person has spoken, and the service has told nothing at all since they were done."""
@@ -181,7 +180,7 @@ class Exchange:
                 self._turns.tell_ended()
             self.say_what_waited(now)
 
-    # ── words without a voice ─────────────────────────────────────────────────────────────────────
+    # ── words without a voice ───────────────────────────────────────────────────────────────
 
     def text(self, text: str, now: float) -> None:
         """The person wrote something: that interrupts what sounds."""
@@ -261,7 +260,7 @@ class Exchange:
         """The person has paused, and may go on."""
         self.listening.wait_for_more(now)
 
-    # ── the agent's responses ─────────────────────────────────────────────────────────────────────
+    # ── the agent's responses ───────────────────────────────────────────────────────────────
 
     def response_started(self, event: ResponseStarted, now: float) -> None:
         """A response begins: refused if the person went on speaking meanwhile."""
@@ -440,7 +439,7 @@ class Exchange:
         if self.floor is Floor.WAITING:
             self.waiting.begin(now)
 
-    # ── waiting ───────────────────────────────────────────────────────────────────────────────────
+    # ── waiting ─────────────────────────────────────────────────────────────────────────────
 
     def climb(self, now: float) -> bool:
         """The person has waited too long: one rung up the ladder. Whether it was the last."""

@@ -36,6 +36,9 @@ class StandbyReady(Struct, frozen=True, kw_only=True):
 class StandbyLost(Struct, frozen=True, kw_only=True):
     """The second link could not be opened, or is gone."""
 
+    refusal: str = ""
+    """Why none will come about with these settings, if that is so."""
+
 
 class ToolFinished(Struct, frozen=True, kw_only=True):
     """A tool gave its result."""
@@ -72,6 +75,10 @@ class Leave(Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
+class Renew(Struct, frozen=True, kw_only=True):
+    """The application changed a setting that only another connection can have."""
+
+
 class Close(Struct, frozen=True, kw_only=True):
     """The application ends the session."""
 
@@ -80,7 +87,7 @@ class Close(Struct, frozen=True, kw_only=True):
 
 
 type DriverEvent = LinkOpened | LinkFailed | StandbyReady | StandbyLost | ToolFinished
-type AppEvent = Say | CancelSay | Summarised | Update | Leave | Close
+type AppEvent = Say | CancelSay | Summarised | Update | Leave | Renew | Close
 type CallerEvent = CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
 type EarsEvent = VoiceStarted | VoiceStopped | TurnGuessed
 type Happened = S2sEvent | CallerEvent | EarsEvent | AppEvent | DriverEvent

@@ -1,4 +1,4 @@
-"""Who hears the person, and who says when their turn is over.
+"""Which part our ears have in hearing the person, and which the service.
 
 How it works. Whose turns they are is settled before a session begins (`TurnOwner`), and what the
 service can tell follows from its capabilities. Where it owns the turns and does not say when it

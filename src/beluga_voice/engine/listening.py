@@ -30,7 +30,11 @@ from beluga_voice.events import (
 
 
 class Listening:
-    """The turns of one person. `can_prepare`: whether the service can make an answer ready."""
+    """The turns of one person.
+
+    `can_prepare` says whether the service can make an answer ready; `say_what_waited` is called
+    when it may be the moment for words of the application.
+    """
 
     def __init__(
         self,

@@ -25,7 +25,6 @@ from beluga_voice.engine.sayings import Sayings
 from beluga_voice.engine.turn_taking import TurnTaking
 from beluga_voice.engine.turns import Floor, Turn
 from beluga_voice.engine.utterance import Utterance
-from beluga_voice.engine.waiting import Waiting
 from beluga_voice.events import (
     AgentResponseResumed,
     BargedIn,
@@ -57,8 +56,10 @@ class Conversation(Protocol):
 
 
 class Overlap:
-    """The voices over the responses of one conversation. `has_interims`: whether words are
-    understood while they are spoken."""
+    """The voices over the responses of one conversation.
+
+    `has_interims` says whether words are understood while they are spoken.
+    """
 
     def __init__(
         self,
@@ -69,7 +70,6 @@ class Overlap:
         judge: Judge,
         responses: Responses,
         sayings: Sayings,
-        waiting: Waiting,
         end: Endpointing,
         conversation: Conversation,
         *,
@@ -83,7 +83,6 @@ class Overlap:
         self._judge = judge
         self._responses = responses
         self._sayings = sayings
-        self._waiting = waiting
         self._end = end
         self._conversation = conversation
         self._has_interims = has_interims
@@ -231,7 +230,7 @@ class Overlap:
             self.answers_words = False
             if text:
                 self._outlet.send(CreateResponse())
-                self._waiting.begin(now)
+                self._turns.ask(now)
             else:
                 self._conversation.no_response(now)
 

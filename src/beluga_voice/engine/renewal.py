@@ -20,6 +20,9 @@ from beluga_voice.engine.table import Label, Machine
 from beluga_voice.events import HistoryItem, SeedHistory, ServiceRenewed
 from beluga_voice.interfaces import Capabilities
 
+SETTINGS = "settings"
+"""The reason of a renewal for the sake of what only another connection can have."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewalSettings:
@@ -128,10 +131,17 @@ class Renewal:
         else:
             self._outlet.do(Discard())
 
-    def lost(self, now: float) -> None:
-        """The second link did not come about, or is gone."""
+    def lost(self, now: float, *, refusal: str = "") -> bool:
+        """The second link did not come about, or is gone; whether it is not tried again.
+
+        With settings that were refused it is not, if it was for their sake.
+        """
         self._machine.take(RenewalInput.LOST)
+        if refusal and self._reason == SETTINGS:
+            self._machine.take(RenewalInput.ADOPTED)
+            return True
         self._try_later(now)
+        return False
 
     def look(self, now: float) -> None:
         """Is this a quiet moment? Called after everything that happens, while one is wanted."""

@@ -1,4 +1,4 @@
-"""Gives the floor and takes it, and tells whoever has to know.
+"""The floor, as all share it who give or take it.
 
 How it works. The table in `turns` says who has the floor. Every part of the engine that changes it
 does so here, so that the state of the session follows; and here the service and the application

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
-from beluga_voice.interfaces import Link
 from beluga_voice.events import SendAudio
+from beluga_voice.interfaces import Link
 from beluga_voice.resilience.breaker import Outcome
 from beluga_voice.resilience.progress import Progress
 from beluga_voice.resilience.retelling import Retelling

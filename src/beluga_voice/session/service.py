@@ -187,7 +187,8 @@ class Service:
         """A link did not come about, or its context failed."""
         if held is self._standby:
             self._standby = None
-            self._step(StandbyLost())
+            is_retryable = isinstance(error, ProviderError) and error.is_retryable
+            self._step(StandbyLost(refusal="" if is_retryable else str(error)))
         elif held is not self._present:
             return
         elif held.link is not None:

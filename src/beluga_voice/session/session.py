@@ -48,6 +48,8 @@ from beluga_voice.engine.happened import (
     Close,
     Happened,
     Leave,
+    Renew,
+    StandbyLost,
     Summarised,
     TurnGuessed,
 )
@@ -107,6 +109,7 @@ from beluga_voice.interfaces import (
     TurnOwner,
     VoiceActivityDetector,
 )
+from beluga_voice.sendable import sendable
 from beluga_voice.session.ears import Ears
 from beluga_voice.session.guessing import AnyTurnDetector, Guessing
 from beluga_voice.session.happening import Callback, Happening
@@ -209,6 +212,8 @@ class Session:
             input_format=source,
             output_format=target,
         )
+        self._voice = self._options.voice
+        """That of the present connection."""
         refuse_unsupported(self._options, capabilities, provider.name)
         is_ours = owner is TurnOwner.FRAMEWORK
         self._is_continuous = capabilities.needs_continuous_input or not is_ours
@@ -290,7 +295,7 @@ class Session:
             self._provider,
             self._group,
             name=f"beluga-voice service {self.id}",
-            step=self._step,
+            step=self._step_of_service,
             hear=self._hear_service,
             on_link=self._use,
         )
@@ -415,7 +420,7 @@ class Session:
         self._open()
         if not self._provider.capabilities.has_text_input:
             raise Unsupported(f"{self._provider.name} takes no text", op="send_text")
-        self._step(CallerText(text=text))
+        self._step(CallerText(text=sendable(text)))
 
     def interrupt(self) -> None:
         """Stop the agent."""
@@ -436,6 +441,7 @@ class Session:
             raise Unsupported(f"{self._provider.name} cannot speak given words", op="say")
         if not text.strip():
             raise Misuse("there is nothing to say in that text", op="say")
+        text = sendable(text)
         saying = self._handles.make(text, self._unsay)
         self._step(Say(text=text, occasion=occasion, say_id=saying.id))
         return saying
@@ -462,7 +468,7 @@ class Session:
         self._open()
         if goodbye and self._provider.capabilities.say is Faithfulness.NONE:
             raise Unsupported(f"{self._provider.name} cannot speak a goodbye", op="leave")
-        self._step(Leave(goodbye=goodbye, reason=reason))
+        self._step(Leave(goodbye=sendable(goodbye), reason=reason))
         await self._over.wait()
 
     def reconnect(self) -> None:
@@ -479,15 +485,23 @@ class Session:
     ) -> None:
         """Change settings in mid-call; `None` leaves one as it is.
 
-        New `tools` take the place of all there were; those that run go on. Raises `Unsupported`
-        for what the provider keeps fixed; nothing is changed then.
+        New `tools` take the place of all there were; those that run go on. A `voice` that the
+        provider keeps for as long as a connection lasts changes with the next one, which is made
+        in the next quiet moment. Raises `Unsupported` for what the provider keeps fixed; nothing is
+        changed then.
         """
         self._open()
+        able = self._provider.capabilities
         wanted = {"instructions": instructions, "tools": tools, "voice": voice}
-        for name, value in wanted.items():
-            if value is not None and name not in self._provider.capabilities.mutable:
-                raise Unsupported(f"{self._provider.name} keeps its {name} in a call", op="update")
+        fixed = {name for name, value in wanted.items() if value is not None} - able.mutable
+        renews = fixed == {"voice"} and able.can_seed_history
+        if fixed and not renews:
+            what, changes = sorted(fixed)[0], ", ".join(sorted(able.mutable)) or "nothing"
+            message = f"{self._provider.name} keeps its {what} in a call; it can change {changes}"
+            raise Unsupported(message, op="update")
         specs: tuple[ToolSpec, ...] | None = None
+        if instructions is not None:
+            instructions = sendable(instructions)
         if tools is not None:
             self._toolbox.replace(tools)
             specs = self._toolbox.specs
@@ -497,7 +511,18 @@ class Session:
             tools=self._options.tools if specs is None else specs,
             voice=self._options.voice if voice is None else voice,
         )
-        self._step(Update(instructions=instructions, tools=specs, voice=voice))
+        kept = None if renews else voice
+        if instructions is not None or specs is not None or kept is not None:
+            self._step(Update(instructions=instructions, tools=specs, voice=kept))
+        if renews:
+            self._step(Renew())
+
+    def _step_of_service(self, event: Happened) -> None:
+        """What becomes of the links."""
+        if type(event) is StandbyLost and event.refusal:
+            # Another voice was refused: connections to come have the one that works.
+            self._options = replace(self._options, voice=self._voice)
+        self._step(event)
 
     def events(self, *, with_audio: bool = True) -> AsyncIterator[Happening]:
         """What happens from now on, up to and including `SessionEnded`.
@@ -648,6 +673,7 @@ class Session:
                 self._service.stand_by(self._options_with(effect.history))
             case Adopt():
                 self._service.adopt()
+                self._voice = self._options.voice
                 if not self._is_ours:
                     self._replay()  # a voice may have begun that the service had not noticed yet
             case Discard():
@@ -791,7 +817,9 @@ class Session:
     def _options_with(self, history: tuple[HistoryItem, ...]) -> S2sOptions:
         """What a new link is asked for."""
         can_seed = self._provider.capabilities.can_seed_history
-        return replace(self._options, history=history if can_seed else ())
+        instructions = sendable(self._options.instructions)
+        given = history if can_seed else ()
+        return replace(self._options, instructions=instructions, history=given)
 
     def _use(self, link: S2sLink | None) -> None:
         """That is the present link, or there is none."""

@@ -9,6 +9,7 @@ from beluga_voice.engine.happened import ToolFinished
 from beluga_voice.errors import Misuse, ToolFailed
 from beluga_voice.events import ToolCallId, ToolSpec
 from beluga_voice.interfaces import Tool, ToolFunction
+from beluga_voice.sendable import sendable
 from beluga_voice.session.tools import run_tool, tools_of
 
 
@@ -89,6 +90,7 @@ class Toolbox:
             # Something inside the tool was cancelled, not the tool by us.
             output, is_error = f"the tool {effect.name!r} was cancelled", True
         self._running.pop(effect.call_id, None)
+        output = sendable(output)
         self._tell(ToolFinished(call_id=effect.call_id, output=output, is_error=is_error))
 
     async def _answer_of(self, one: Tool, call_id: ToolCallId) -> str:

@@ -10,12 +10,12 @@ from beluga_voice.testing.matrix.people import Mind
 from beluga_voice.testing.matrix.stages import SERVICES
 from beluga_voice.testing.scripted import ScriptedVad
 
-CHANGES = {"instructions": "Be brief.", "tools": (), "voice": "another"}
+CHANGES = {"instructions": "Be brief.", "tools": ()}
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_what_a_service_keeps_is_refused_and_named(name):
-    """Whatever its profile does not call mutable: a voice, with every one of them."""
+    """Whatever its profile does not call mutable; a voice takes another connection."""
 
     async def scene():
         async with SERVICES[name](Mind().think, ()) as service:

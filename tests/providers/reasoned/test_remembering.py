@@ -229,7 +229,7 @@ def test_a_result_stands_next_to_its_call():
 
 @pytest.mark.parametrize("how", ["dropped", "cancelled"])
 def test_a_call_that_nobody_waits_for_is_withdrawn(how):
-    """A call without a waiter is withdrawn once, and has a result that says so."""
+    """A call without a waiter is withdrawn once; its result says so, until there is one."""
 
     async def scene():
         given = []
@@ -243,10 +243,11 @@ def test_a_call_that_nobody_waits_for_is_withdrawn(how):
             task.cancel()
         await asyncio.wait([task])
         knows.drop(thought)
+        before = knows.history
         knows.answer(AnswerTool(call_id=given[0].call_id, output="too late"))
-        return task.cancelled(), given[1:], knows.history
+        return task.cancelled(), given[1:], before, knows.history
 
-    was_cancelled, given, history = simulate(scene)
+    was_cancelled, given, history, later = simulate(scene)
     call_id = ToolCallId("call-7-1")
     assert was_cancelled
     assert given == [ToolCallWithdrawn(call_ids=(call_id,))]
@@ -254,6 +255,7 @@ def test_a_call_that_nobody_waits_for_is_withdrawn(how):
         ToolUse(call_id=call_id, name="find", arguments="{}"),
         ToolResult(call_id=call_id, output=WITHDRAWN, is_error=True),
     ]
+    assert later[1] == ToolResult(call_id=call_id, output="too late")
 
 
 def test_a_thought_that_was_dropped_calls_no_tools():

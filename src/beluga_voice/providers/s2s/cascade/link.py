@@ -70,6 +70,7 @@ from beluga_voice.interfaces import (
 from beluga_voice.providers.s2s.cascade.making import Making, words_of
 from beluga_voice.providers.s2s.conversation import Conversation, Thought, Turn
 from beluga_voice.providers.s2s.sentences import Sentences
+from beluga_voice.sendable import sendable
 from beluga_voice.transports.feed import Feed
 
 REMEMBERED = 64
@@ -394,7 +395,7 @@ class CascadeLink:
                         return  # cancelled, and the agent did not mind
                     if not piece:
                         continue
-                    spaced = _spaced(making, piece)
+                    spaced = _spaced(making, sendable(piece))
                     self._told(making, spaced)
                     self._speak(making, sentences.feed(spaced))
             finally:

@@ -58,6 +58,7 @@ class NovaSonic:
     credential_variables = ("AWS_ACCESS_KEY_ID",)
     """One of them has to be set, unless the credentials are given."""
 
+    extra = "nova"
     name = NAME
 
     def __init__(

@@ -10,6 +10,7 @@ from beluga_voice.errors import BelugaError, where
 from beluga_voice.events import HistoryItem, S2sEvent, ToolSpec
 from beluga_voice.interfaces import Agent
 from beluga_voice.providers.s2s.conversation import Conversation, Thought, Turn
+from beluga_voice.sendable import sendable
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Mind(Conversation):
                 if not isinstance(cast(object, piece), str):
                     raise AgentFailed(f"the agent gave {type(piece).__name__} instead of text")
                 if piece:
+                    piece = sendable(piece)
                     if is_remembered:
                         self.tell(thought, piece)
                     yield piece

@@ -32,12 +32,12 @@ from beluga_voice.interfaces import TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.cartesia.owing import Tick
 from beluga_voice.providers.cartesia.service import failed
 from beluga_voice.providers.mute import ELSEWHERE, NOTHING_SPOKEN
-from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tts.cartesia import _wire as wire
 from beluga_voice.providers.tts.cartesia._capabilities import CAPABILITIES
 from beluga_voice.providers.tts.cartesia._joining import joint
 from beluga_voice.providers.tts.cartesia._options import Settings, request_of
 from beluga_voice.providers.tts.cartesia._sounding import Sounding
+from beluga_voice.sendable import sendable
 
 REMEMBERED = 1000
 """Contexts that are over, and of which late orders may come."""

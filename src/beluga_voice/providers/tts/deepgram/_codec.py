@@ -42,7 +42,6 @@ from beluga_voice.interfaces import TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.deepgram.failures import category_of, failure_of_close
 from beluga_voice.providers.deepgram.timed import TimedCodec, is_due, read
 from beluga_voice.providers.mute import ELSEWHERE
-from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tick import TICK
 from beluga_voice.providers.tts.deepgram import _wire as wire
 from beluga_voice.providers.tts.deepgram._capabilities import (
@@ -56,6 +55,7 @@ from beluga_voice.providers.tts.deepgram._capabilities import (
 )
 from beluga_voice.providers.tts.deepgram._options import query_of
 from beluga_voice.providers.tts.deepgram._sound import Sound
+from beluga_voice.sendable import sendable
 
 REMEMBERED = 1000
 """How many cancelled contexts are remembered, for text of theirs that comes late."""

@@ -35,7 +35,6 @@ from beluga_voice.events import (
 )
 from beluga_voice.interfaces import Capabilities, TtsOptions, WireMessage, output_format_of
 from beluga_voice.providers.mute import ELSEWHERE
-from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tick import TICK
 from beluga_voice.providers.tts.elevenlabs import _wire as wire
 from beluga_voice.providers.tts.elevenlabs._capabilities import MAX_CONTEXTS
@@ -52,6 +51,7 @@ from beluga_voice.providers.tts.elevenlabs._options import (
     voice_settings_of,
 )
 from beluga_voice.providers.tts.elevenlabs._words import WordTimes
+from beluga_voice.sendable import sendable
 
 PROBE = "ready"
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]]*\s*$|\n\s*$")

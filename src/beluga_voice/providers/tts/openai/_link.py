@@ -37,8 +37,8 @@ from beluga_voice.providers.mute import NOTHING_SPOKEN, is_mute
 from beluga_voice.providers.openai.requests import expect_success
 from beluga_voice.providers.requests import RequestFailed, unexpected
 from beluga_voice.providers.s2s.sentences import Sentences
-from beluga_voice.providers.sendable import sendable
 from beluga_voice.providers.tts.openai._body import Body, kind_of
+from beluga_voice.sendable import sendable
 from beluga_voice.transports.feed import Feed
 
 if TYPE_CHECKING:
