@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from beluga_voice.testing.faults import Kind, Phase
-from beluga_voice.testing.matrix.stages import SERVICES, STANDS_IN
+from beluga_voice.testing.matrix.stages import STANDS_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +100,4 @@ SPOILED: tuple[Spoiled, ...] = (
     ),
 )
 
-_SERVICES = frozenset(SERVICES)
-
-KNOWN: tuple[Known, ...] = (
-    Known(
-        what="silent",
-        faults=frozenset({"deaf", "loss_up", "truncate_up"}),
-        stages=_SERVICES,
-        why="a transcript without a word counts as a noise, and nobody answers a noise",
-    ),
-)
+KNOWN: tuple[Known, ...] = ()
