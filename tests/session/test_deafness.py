@@ -1,6 +1,7 @@
 """A service that takes no notice of what the person says is missed by our own ears."""
 
 import asyncio
+from dataclasses import replace
 
 from beluga_voice.events import (
     CreateResponse,
@@ -188,4 +189,23 @@ def test_an_answer_that_was_begun_is_owed():
 
     seen, heard, _ = play(fails, scene=asks_once, capabilities=DUPLEX)
     assert [one.rung for one in seen.of(DeadAir)] == [Rung.NUDGE]
+    assert heard == "hello"
+
+
+def test_words_that_come_long_after_the_turn_are_owed_an_answer():
+    """Told 4 s late of words, the session knows that the person waits, and since when."""
+
+    async def is_slow(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(5.0)
+        link.emit(InputTranscript(utterance_id=UTTERANCE, text="who is there", is_final=True))
+        await link.expect(CreateResponse)
+        answer(link, "hello")
+
+    able = replace(FINDS_TURNS, can_request_response=True)
+    seen, heard, sounds = play(is_slow, scene=asks_once, capabilities=able)
+    told = [(one.rung, one.waited_ms) for one in seen.of(DeadAir)]
+    # 9 s after the voice there is a tone, and 6 s after the words the service is asked.
+    assert told == [(Rung.SOUND, 9000), (Rung.NUDGE, 5000 + 6000 - 780)]
+    assert sounds[0][0] == 780 + 9000
     assert heard == "hello"

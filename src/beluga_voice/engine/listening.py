@@ -245,6 +245,7 @@ class Listening:
         """The service understands something of what the person says."""
         utterance = self._utterance
         utterance.unsure = utterance_id, text
+        self._understood_late(text, now)
         if self._turns.awaits_words and self._turns.floor is Floor.WAITING:
             self._waiting.progress(now)
         utterance.is_understood, utterance.has_words = True, False
@@ -261,6 +262,7 @@ class Listening:
         """The final words of the utterance are there."""
         utterance = self._utterance
         utterance.unsure = None
+        self._understood_late(text, now)
         utterance.is_understood = utterance.has_words = True
         self._turns.awaits_words = False
         self._says_more(text)
@@ -275,6 +277,16 @@ class Listening:
             self._utterance.unsure = None
             self._history.transcribe(utterance_id, text)
             self._outlet.emit(Transcription(utterance_id=utterance_id, text=text, is_final=True))
+
+    def _understood_late(self, text: str, now: float) -> None:
+        """A service that tells of words only has told of none by the end of the turn, and now does.
+
+        It was a turn, then, and its answer has been waited for since the voice ended.
+        """
+        is_late = self._hearing.is_hinted and self._turns.awaits_words
+        if text and is_late and self._turns.floor is Floor.QUIET:
+            self._turns.ask(now)
+            self._waiting.has_waited_since(self._utterance.ended, now)
 
     def _says_more(self, text: str) -> None:
         """Who says more after the turn was taken for over was cut off; a cough was not."""

@@ -64,6 +64,12 @@ class Waiting:
         self._start(now)
         self._look_again(now + self.settings.rung_ms / 1000, now)
 
+    def has_waited_since(self, since: float, now: float) -> None:
+        """The person has waited for longer than was known."""
+        if self._since is not None and since < self._silent_since:
+            self._since = self._silent_since = since
+            self._look_again(self._patient_until, now)
+
     def tone(self, now: float) -> None:
         """Let the person hear that they are not forgotten."""
         self._silent_since = now

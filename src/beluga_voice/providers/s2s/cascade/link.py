@@ -255,7 +255,7 @@ class CascadeLink:
             self._discard(prepared)
         if respond:
             self._respond(ResponseOrigin.TURN)
-        else:
+        elif not self._committed:  # or what was said since is what is answered
             self._feed.put(NoResponse(reason="none was wanted"))
 
     def _utterance_of_interims(self) -> UtteranceId:
