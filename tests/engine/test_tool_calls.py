@@ -20,15 +20,17 @@ def test_a_call_runs_until_it_is_answered():
     assert tools.running == ()
 
 
-def test_a_call_of_an_id_that_runs_is_refused():
-    """The same id twice is one call; once it is over, the id is free."""
+def test_a_call_of_an_id_that_was_used_is_refused():
+    """The same id twice is one call, for as long as the link lasts; another has its own."""
     tools = Tools()
     assert tools.ask(ONE, "look", 0)
     assert not tools.ask(ONE, "other", 1)
     ended = tools.finish(ONE)
     assert ended is not None
     assert ended.name == "look"
-    assert tools.ask(ONE, "other", 2)
+    assert not tools.ask(ONE, "other", 2)
+    tools.another_link()
+    assert tools.ask(ONE, "other", 3)
 
 
 def test_the_result_of_a_withdrawn_call_is_late():
@@ -50,12 +52,14 @@ def test_every_call_ends_exactly_once(operations):
     """Whatever comes in whatever order, a call that was asked for ends once and others not."""
     tools = Tools()
     running = {}
-    withdrawn = set()
+    withdrawn, asked = set(), set()
     for operation, number in operations:
         call_id = ToolCallId(str(number))
         if operation == "ask":
-            assert tools.ask(call_id, f"tool {number}", 0) == (call_id not in running)
-            running.setdefault(call_id, None)
+            assert tools.ask(call_id, f"tool {number}", 0) == (call_id not in asked)
+            if call_id not in asked:
+                running[call_id] = None
+            asked.add(call_id)
         else:
             is_running = call_id in running
             if operation == "finish":

@@ -19,6 +19,7 @@ from beluga_voice.events import (
     Rung,
     SessionState,
     SpeechStarted,
+    SpeechStopped,
     Transcription,
     UtteranceId,
 )
@@ -120,8 +121,60 @@ def test_what_two_connections_do_not_hear_was_no_voice():
     seen, heard, _ = play(deaf, deaf, scene=asks_once)
     assert [one.rung for one in seen.of(DeadAir)] == [Rung.SWAP]
     assert len(seen.of(Reconnected)) == 1
-    assert not any(one.is_fatal for one in seen.of(ErrorOccurred))
+    assert seen.of(ErrorOccurred) == []
     assert heard == ""
+
+
+def test_a_service_that_lets_noises_pass_is_trusted():
+    """Noises of 0.8 s, four times: one other connection is asked, and then no more."""
+
+    async def scene(session, caller):
+        for _ in range(4):
+            await caller.noise(800)
+            await asyncio.sleep(20)
+        assert session.state is SessionState.IDLE
+
+    seen, _, sounds = play(deaf, deaf, scene=scene)
+    assert len(seen.of(DeadAir)) == 1
+    assert (sounds, seen.of(ErrorOccurred)) == ([], [])
+
+
+def test_a_cough_does_not_hide_what_was_not_heard():
+    """The person says something, and coughs before the service is missed: it is missed still."""
+
+    async def scene(session, caller):
+        await caller.say("who is there please")
+        await asyncio.sleep(2)
+        await caller.noise(200)
+        await asyncio.sleep(20)
+
+    seen, heard, _ = play(deaf, says_hello, scene=scene)
+    assert len(seen.of(Reconnected)) == 1
+    assert heard == "hello"
+
+
+def test_a_service_that_thinks_may_let_a_noise_pass():
+    """A noise while the answer is thought about: the answer is waited for as long as ever."""
+
+    async def thinks(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(0.5)
+        link.emit(SpeechStarted())
+        await asyncio.sleep(0.7)
+        link.emit(SpeechStopped())
+        link.emit(InputTranscript(utterance_id=UTTERANCE, text="who is there", is_final=True))
+        await asyncio.sleep(5.0)
+        answer(link, "nobody")
+
+    async def scene(session, caller):
+        await caller.say("who is there please")
+        await asyncio.sleep(1.0)
+        await caller.noise(800)
+        await asyncio.sleep(4.0)
+        assert caller.heard == "nobody"
+
+    seen, _, _ = play(thinks, scene=scene, capabilities=TELLS_VOICES)
+    assert seen.of(DeadAir) == []
 
 
 def test_an_answer_to_what_was_said_before_is_no_sign_of_hearing():

@@ -11,6 +11,8 @@ from beluga_voice.engine.outlet import Outlet
 
 NOTICED_SECONDS = 0.6
 """A voice of this length is noticed by a service that finds the turns itself."""
+MOST_SECONDS = 4.8
+"""And one of this length where others turned out to be noises."""
 SIGN_SECONDS = 3.0
 """By so long after it, one that tells of voices has told something, or it hears nothing."""
 THOUGHT_SECONDS = 8.0
@@ -26,6 +28,7 @@ class Deafness:
         self._deadlines = outlet.deadlines
         # One that does not tell of voices tells of words, which may take as long as an answer.
         self._patience = SIGN_SECONDS if has_speech_events else dead_air.answer_ms / 1000
+        self._least_seconds = NOTICED_SECONDS
         self._began: float | None = None
         self._is_voice = False
         self._was_noticed = False
@@ -36,20 +39,27 @@ class Deafness:
         """Whether it may have been no voice: only our ears have heard it."""
 
     @property
+    def was_owed(self) -> bool:
+        """Whether an answer was awaited already when the person began to speak."""
+        return self._owed_before
+
+    @property
     def is_watching(self) -> bool:
         """Whether the person has said what the service may not have noticed."""
         return self._began is not None or self.is_deaf
 
     def voice(self, began: float, *, owes_answer: bool) -> None:
         """The person has begun to speak; `owes_answer` to what was said before."""
-        self._began, self._is_voice, self._was_noticed = began, True, False
-        self._owed_before = owes_answer
+        if self._began is None:  # or they go on where they were not heard
+            self._began, self._was_noticed = began, False
+            self._owed_before = owes_answer
+        self._is_voice, self.is_doubtful = True, False
         self._deadlines.clear(Due.SIGN_OF_LIFE)
 
     def hush(self, ended: float) -> None:
         """They are done."""
         self._is_voice = False
-        if self._began is None or ended - self._began < NOTICED_SECONDS:
+        if self._began is None or ended - self._began < self._least_seconds:
             self._began = None
             return
         patience = THOUGHT_SECONDS if self._was_noticed else self._patience
@@ -68,12 +78,34 @@ class Deafness:
             self._began = None
             self._deadlines.clear(Due.SIGN_OF_LIFE)
 
+    def later(self, now: float) -> None:
+        """There is a reason not to look for a sign now."""
+        self._deadlines.set(Due.SIGN_OF_LIFE, now + self._patience)
+
     def missed(self, *, is_owed: bool) -> None:
         """There was no sign; `is_owed` says that an answer is awaited in any case."""
         self._began = None
         self.is_deaf = True
         self.is_doubtful = not is_owed and not self._was_noticed
 
+    @property
+    def is_unnoticed(self) -> bool:
+        """Whether only our ears have heard something: it may have been nothing."""
+        return not self._was_noticed
+
+    def settle(self) -> None:
+        """Whatever was heard: from here on an answer is owed to something else."""
+        self.is_doubtful = False
+
+    def was_no_voice(self) -> None:
+        """Another connection has not heard it, either: the next doubt takes a longer voice."""
+        if self.is_doubtful:
+            self._least_seconds = min(2 * self._least_seconds, MOST_SECONDS)
+        self.is_deaf = self.is_doubtful = False
+
     def forgive(self) -> None:
         """There is another connection, which is told what was said."""
         self.is_deaf = False
+        if not self._is_voice:
+            self._began = None
+            self._deadlines.clear(Due.SIGN_OF_LIFE)

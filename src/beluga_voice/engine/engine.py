@@ -333,6 +333,7 @@ class Engine:
                     self._outlet.fail(_CODES[event.category], event.message)
             case LinkOpened():
                 self._renewal.opened(now)
+                self._tools.another_link()
                 self._supervision.opened(exchange, now)
             case LinkFailed():
                 self._supervision.failed(event.error, exchange, now)
@@ -502,7 +503,7 @@ class Engine:
 
     def _tool_called(self, event: ToolCalled, now: float) -> None:
         call_id, name, arguments = event.call_id, event.name, event.arguments
-        if self._history.has_call(call_id) or not self._tools.ask(call_id, name, now):
+        if not self._tools.ask(call_id, name, now):
             return
         self._history.use_tool(ToolUse(call_id=call_id, name=name, arguments=arguments))
         self._outlet.emit(FunctionCalled(call_id=call_id, name=name, arguments=arguments))
@@ -535,7 +536,7 @@ class Engine:
         match event:
             case InputTranscript():
                 self._input_transcript(event, now)
-                if event.is_final:
+                if event.is_final and not self._history.awaits_words:
                     self._farewell.forget_the_rest(now)
             case LinkClosed() | LinkFailed() | Close():
                 self._farewell.forget_the_rest(now)

@@ -140,15 +140,24 @@ class Exchange:
 
     def was_not_heard(self, now: float) -> None:
         """The person has spoken, and the service has told nothing at all since they were done."""
-        if not self._outlet.is_up or self._tools.is_busy:
+        if not self._outlet.is_up:
+            return  # and the next connection is told what was said
+        is_waiting = self.floor is Floor.WAITING
+        if self._tools.is_busy or (is_waiting and self.deafness.was_owed):
+            self.deafness.later(now)  # it works on an answer, and may have let a noise pass
             return
-        self.deafness.missed(is_owed=self.floor is Floor.WAITING)
+        self.deafness.missed(is_owed=is_waiting)
         if self._turns.is_persons:
             self.listening.conclude(now)
         if self.floor is Floor.QUIET:
             self._turns.ask(now)
         if self.floor is Floor.WAITING:
-            self.waiting.give_up_deaf(now, is_quiet=self.deafness.is_doubtful)
+            is_doubtful = self.deafness.is_doubtful
+            is_given_up = self.waiting.give_up_deaf(now, is_quiet=is_doubtful)
+            if is_doubtful and not is_given_up:
+                self.deafness.was_no_voice()  # for all that anybody will ever know
+                self._turns.take(Turn.GONE)
+                self.waiting.end()
 
     def talk_key(self, is_down: bool, now: float) -> None:
         """Push-to-talk: the key says who speaks, and the voice detector no longer does."""
@@ -191,6 +200,7 @@ class Exchange:
         is_turn_open = self._turns.is_persons
         if self.floor in (Floor.AGENT, Floor.OVERLAP, Floor.WAITING):
             self.stop(now)
+        self.deafness.settle()
         self._written += 1
         utterance_id = UtteranceId(f"written-{self._written}")
         self._history.say(text)
@@ -228,6 +238,9 @@ class Exchange:
         response = self._responses.said(say_id)
         if response is None:
             self.sayings.refuse(say_id)
+            is_owed = self._turns.awaits_words or self._history.is_unanswered
+            if not is_owed and not self._tools.is_busy:
+                self.no_response(now)
         elif self.overlap.is_holding and response is self._responses.sounding:
             self.stop(now)
         else:
@@ -248,13 +261,15 @@ class Exchange:
 
     def hang_up(self, now: float) -> bool:
         """The person is gone; whether what they said last is still being understood."""
+        awaits_words = self._turns.awaits_words or self.overlap.asks_for_words
         self.overlap.cut(now)
+        self.overlap.answers_words = self.overlap.answers_after = False
         if not self._hearing.is_ours:
-            return self._outlet.is_up and (self._turns.awaits_words or self._history.awaits_words)
+            return self._outlet.is_up and (awaits_words or self._history.awaits_words)
         if self.floor in (Floor.USER, Floor.PAUSED, Floor.OVERLAP):
             self._outlet.send(EndUserTurn(respond=False))
             return self._outlet.is_up
-        return self._outlet.is_up and self._turns.awaits_words
+        return self._outlet.is_up and awaits_words
 
     def wait_for_more(self, now: float) -> None:
         """The person has paused, and may go on."""
@@ -292,6 +307,7 @@ class Exchange:
         """The first sound of a response goes to the person."""
         if response.origin is not ResponseOrigin.SAID:
             self._turns.awaits_words = self._turns.is_owed = False
+        self.deafness.settle()
         self.waiting.end()
         if self.floor is Floor.WAITING and response.origin is ResponseOrigin.TURN:
             self._end.went_well()
@@ -404,18 +420,19 @@ class Exchange:
                 self._still_owed(now)
             return
         was_overlap = self.floor is Floor.OVERLAP
+        self._turns.is_owed = False
         self._turns.take(Turn.SPENT)
         self._deadlines.clear(Due.END_OF_RESPONSE)
         if was_overlap:
             self._turns.begin_turn()
         if self.floor is Floor.QUIET:
             self.waiting.end()
-            if self.overlap.answers_after:
+            if self.overlap.answers_after and self._history.is_unanswered:
                 self.overlap.answer(now)
             elif self._tools.is_busy or self._turns.awaits_words or self.deafness.is_deaf:
                 self._turns.ask(now)  # the person waits for what the tool gives, or for the service
                 if self.deafness.is_deaf:
-                    self.waiting.hasten(now)
+                    self.waiting.give_up_deaf(now, is_quiet=self.deafness.is_unnoticed)
             elif self._outlet.is_up:
                 self.say_what_waited(now)
 
@@ -454,6 +471,7 @@ class Exchange:
         is_choice = self._hearing.is_duplex
         if (is_choice or self.deafness.is_doubtful) and not is_owed and self._responses.is_idle:
             self._turns.take(Turn.GONE)
+            self.deafness.was_no_voice()
             self.waiting.end()
             return False
         if rung is Rung.NUDGE:
@@ -488,6 +506,8 @@ class Exchange:
             self._outlet.do(Replay())
             self._outlet.send(EndUserTurn())
             self.waiting.begin(now)
+        elif self.overlap.is_answer_due:
+            pass  # it is asked for when the person has had the time to go on
         elif self._can_nudge and self._is_answer_owed() and not was_asked:
             self._outlet.send(CreateResponse())
             self._turns.ask(now)

@@ -105,13 +105,6 @@ class History:
         self._places.append(_Place(use))
         self._trim()
 
-    def has_call(self, call_id: ToolCallId) -> bool:
-        """Whether that call was made before."""
-        return any(
-            isinstance(place.item, ToolUse) and place.item.call_id == call_id
-            for place in self._places
-        )
-
     def answer_tool(self, result: ToolResult) -> None:
         """A tool gave its result: directly after its call, as the wires want it.
 

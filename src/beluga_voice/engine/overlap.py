@@ -195,8 +195,8 @@ class Overlap:
 
     def turn_ended(self, now: float) -> bool:
         """The person's turn is over; whether first it is asked what they said over the agent."""
-        self.answers_after = False
         if self._held is None:
+            self.answers_after = False
             return False
         self._held.is_asked = True
         self._turns.awaits_words = True

@@ -55,11 +55,13 @@ class Running:
 class Tools:
     """The calls that run."""
 
-    __slots__ = ("_running", "_withdrawn", "work")
+    __slots__ = ("_asked", "_running", "_withdrawn", "work")
 
     def __init__(self) -> None:
         self._running: dict[ToolCallId, Running] = {}
         self._withdrawn: dict[ToolCallId, Running] = {}
+        self._asked: set[ToolCallId] = set()
+        """Every call of the present link."""
         self.work: set[WorkId] = set()
         """What the provider does out of sight for an answer."""
 
@@ -74,11 +76,16 @@ class Tools:
         return tuple(self._running)
 
     def ask(self, call_id: ToolCallId, name: str, now: float) -> bool:
-        """A call begins; false if one of that id runs already."""
-        if call_id in self._running:
+        """A call begins; false if one of that id was asked for already over this link."""
+        if call_id in self._running or call_id in self._asked:
             return False
+        self._asked.add(call_id)
         self._running[call_id] = Running(name, now, Machine("tool", Call.RUNNING, TABLE))
         return True
+
+    def another_link(self) -> None:
+        """The ids of calls to come are those of another link."""
+        self._asked.clear()
 
     def finish(self, call_id: ToolCallId) -> Running | None:
         """A result is there; `None` for a call that never began."""

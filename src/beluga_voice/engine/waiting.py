@@ -100,8 +100,10 @@ class Waiting:
             return Rung.SWAP
         return Rung.SOUND
 
-    def give_up_deaf(self, now: float, *, is_quiet: bool) -> None:
+    def give_up_deaf(self, now: float, *, is_quiet: bool) -> bool:
         """The service has not heard what was said, and was waited for long enough.
+
+        Whether it is given up, as the settings may have it.
 
         `is_quiet` spares the person the tone: they may have said nothing.
         """
@@ -111,6 +113,7 @@ class Waiting:
             self.climb(rung, now, is_busy=False, is_quiet=is_quiet)
         else:
             self.hasten(now)
+        return rung is Rung.SWAP
 
     def climb(self, rung: Rung, now: float, *, is_busy: bool, is_quiet: bool = False) -> None:
         """Do what that rung is for."""
@@ -125,7 +128,7 @@ class Waiting:
         self._outlet.emit(DeadAir(rung=rung, waited_ms=self._waited_ms(now)))
         if rung is Rung.NUDGE:
             self._outlet.send(CreateResponse())
-        elif is_new and len(self._climbed - {Rung.NUDGE}) == 1 and not is_busy:
+        elif is_new and len(self._climbed - {Rung.NUDGE}) == 1 and not (is_busy or is_quiet):
             self._outlet.fail(ErrorCode.TIMEOUT, f"{self._provider} gave no answer in time")
         if rung is Rung.SWAP:
             self._swaps += 1

@@ -48,6 +48,7 @@ from beluga_voice.engine.happened import (
     Close,
     Happened,
     Leave,
+    LinkOpened,
     Renew,
     StandbyLost,
     Summarised,
@@ -512,6 +513,8 @@ class Session:
             voice=self._options.voice if voice is None else voice,
         )
         kept = None if renews else voice
+        if kept is not None:
+            self._voice = kept
         if instructions is not None or specs is not None or kept is not None:
             self._step(Update(instructions=instructions, tools=specs, voice=kept))
         if renews:
@@ -523,6 +526,8 @@ class Session:
             # Another voice was refused: connections to come have the one that works.
             self._options = replace(self._options, voice=self._voice)
         self._step(event)
+        if type(event) is LinkOpened and self._voice != self._options.voice:
+            self._step(Renew())
 
     def events(self, *, with_audio: bool = True) -> AsyncIterator[Happening]:
         """What happens from now on, up to and including `SessionEnded`.
@@ -668,7 +673,9 @@ class Session:
             case Tone():
                 self._speaker.tone()
             case Connect():
-                self._service.connect(self._options_with(effect.history))
+                # With a voice that works: another is tried beside a connection, see `update`.
+                known = replace(self._options_with(effect.history), voice=self._voice)
+                self._service.connect(known)
             case Standby():
                 self._service.stand_by(self._options_with(effect.history))
             case Adopt():
