@@ -15,6 +15,8 @@ MOST_SECONDS = 4.8
 """And one of this length where others turned out to be noises."""
 SIGN_SECONDS = 3.0
 """By so long after it, one that tells of voices has told something, or it hears nothing."""
+PUT_OFF_SECONDS = 2.0
+"""So much longer one is waited for that may be at work on something else."""
 THOUGHT_SECONDS = 8.0
 """So long one that has noticed a voice may think about whether the person is done."""
 
@@ -32,16 +34,16 @@ class Deafness:
         self._began: float | None = None
         self._is_voice = False
         self._was_noticed = False
-        self._owed_before = False
+        self._owed_before = self._was_put_off = False
         self.is_deaf = False
         """Whether the person has said something of which the service took no notice."""
         self.is_doubtful = False
         """Whether it may have been no voice: only our ears have heard it."""
 
     @property
-    def was_owed(self) -> bool:
-        """Whether an answer was awaited already when the person began to speak."""
-        return self._owed_before
+    def may_think(self) -> bool:
+        """Whether it may be at work on what was said before, and have let a noise pass."""
+        return self._owed_before and not self._was_put_off
 
     @property
     def is_watching(self) -> bool:
@@ -52,7 +54,7 @@ class Deafness:
         """The person has begun to speak; `owes_answer` to what was said before."""
         if self._began is None:  # or they go on where they were not heard
             self._began, self._was_noticed = began, False
-            self._owed_before = owes_answer
+            self._owed_before, self._was_put_off = owes_answer, False
         self._is_voice, self.is_doubtful = True, False
         self._deadlines.clear(Due.SIGN_OF_LIFE)
 
@@ -80,7 +82,8 @@ class Deafness:
 
     def later(self, now: float) -> None:
         """There is a reason not to look for a sign now."""
-        self._deadlines.set(Due.SIGN_OF_LIFE, now + self._patience)
+        self._was_put_off = True
+        self._deadlines.set(Due.SIGN_OF_LIFE, now + PUT_OFF_SECONDS)
 
     def missed(self, *, is_owed: bool) -> None:
         """There was no sign; `is_owed` says that an answer is awaited in any case."""

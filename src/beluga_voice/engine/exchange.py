@@ -143,8 +143,8 @@ class Exchange:
         if not self._outlet.is_up:
             return  # and the next connection is told what was said
         is_waiting = self.floor is Floor.WAITING
-        if self._tools.is_busy or (is_waiting and self.deafness.was_owed):
-            self.deafness.later(now)  # it works on an answer, and may have let a noise pass
+        if self._tools.is_busy or (is_waiting and self.deafness.may_think):
+            self.deafness.later(now)
             return
         self.deafness.missed(is_owed=is_waiting)
         if self._turns.is_persons:
@@ -340,6 +340,7 @@ class Exchange:
             self.interrupted(event.response_id, now)
         elif response.generated == 0:
             if not self._tools.is_busy and not self._came_to_nothing(response, now):
+                self._turns.is_owed = False
                 self._spent(now)
             if self._outlet.is_up:
                 self.say_what_waited(now)
@@ -420,7 +421,6 @@ class Exchange:
                 self._still_owed(now)
             return
         was_overlap = self.floor is Floor.OVERLAP
-        self._turns.is_owed = False
         self._turns.take(Turn.SPENT)
         self._deadlines.clear(Due.END_OF_RESPONSE)
         if was_overlap:
