@@ -44,8 +44,6 @@ pytestmark = test_page.pytestmark  # the same machines can run these
 SECONDS = 90
 PARTS = ["endpointing", "transcription", "thinking", "synthesis", "delivery"]
 STORY = " ".join(f"word{number}" for number in range(150))
-HEARD = ("tell me a story", "", "stop please", "and now")
-"""What the recogniser understands, utterance by utterance: the second is a noise."""
 
 PREPARE = """() => {
   const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -92,26 +90,41 @@ class Thinker:
         return STORY
 
 
+class Recogniser:
+    """Understands what it is told to, however often it is asked."""
+
+    def __init__(self) -> None:
+        self.words = ""
+
+    def finals(self, _number: int, _heard: str) -> list[tuple[float, str]]:
+        """One, after 120 ms."""
+        return [(120, self.words)]
+
+
 class Person:
     """Somebody in front of the page, with a finger on the mute key."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, recogniser: Recogniser) -> None:
         self._page = page
+        self._recogniser = recogniser
 
-    async def speaks(self, until: str) -> None:
-        """Make sound until the page shows something, then be quiet."""
+    async def speaks(self, words: str, *, until: str) -> None:
+        """Make sound until the page shows something, then be quiet; it is understood as that."""
+        self._recogniser.words = words
         await self._page.keyboard.press("m")
         await self._page.locator(until).wait_for()
         await self._page.keyboard.press("m")
 
 
 @asynccontextmanager
-async def conversing(microphone: Path, thinker: Thinker) -> AsyncGenerator[tuple[Page, list[str]]]:
+async def conversing(
+    microphone: Path, thinker: Thinker, recogniser: Recogniser
+) -> AsyncGenerator[tuple[Page, list[str]]]:
     """A page in a call with a real session, its microphone muted."""
 
     def make(line: Line) -> VoiceSession:
         return VoiceSession(
-            stt=ScriptedStt(finals=lambda number, _: [(120, HEARD[number - 1])]),
+            stt=ScriptedStt(finals=recogniser.finals),
             agent=thinker.answer,
             tts=ScriptedTts(delay_ms=120),
             vad="energy",
@@ -136,20 +149,21 @@ def test_turns_as_they_are_taken(tmp_path: Path) -> None:
     """A noise is a pause, words are an interruption, and each of three turns is taken apart."""
 
     async def scenario() -> None:
-        thinker = Thinker()
+        thinker, recogniser = Thinker(), Recogniser()
+        noise = record_noise(tmp_path / "microphone.wav")
         async with (
             asyncio.timeout(SECONDS),
-            conversing(record_noise(tmp_path / "microphone.wav"), thinker) as (page, complaints),
+            conversing(noise, thinker, recogniser) as (page, complaints),
         ):
-            person = Person(page)
-            await person.speaks(until="#state[data-state=speaking]")
+            person = Person(page, recogniser)
+            await person.speaks("tell me a story", until="#state[data-state=speaking]")
             await page.locator("#turns .growing", has_text="thinking…").wait_for()
             thinker.has_thought.set()
             await page.locator(".turn-head", has_text="Turn 1").wait_for()
             assert await page.evaluate("grown") == [f"{part}…" for part in PARTS[:4]]
             await measured(page, "m.playedMs > 500")
 
-            await person.speaks(until=".bubble.agent.paused")
+            await person.speaks("", until=".bubble.agent.paused")
             await page.get_by_text("That was no interruption: the agent went on after").wait_for()
             paused = await measured(page, "m.silences.join() === 'pause'")
             assert await page.locator(".bubble.agent").all_text_contents() == [STORY]
@@ -157,7 +171,7 @@ def test_turns_as_they_are_taken(tmp_path: Path) -> None:
             assert await page.locator("#m-barges").inner_text() == "0"
             await measured(page, f"m.playedMs > {paused['playedMs'] + 300}")
 
-            await person.speaks(until=".bubble.agent.paused")
+            await person.speaks("stop please", until=".bubble.agent.paused")
             await page.locator(".bubble .unheard").wait_for()
             await measured(page, "m.silences.join() === 'pause,cut'")
             unheard = await page.locator(".bubble .unheard").inner_text()
@@ -171,7 +185,7 @@ def test_turns_as_they_are_taken(tmp_path: Path) -> None:
 
             await page.locator(".turn-head", has_text="Turn 2").wait_for()
             await page.locator("#state[data-state=idle]").wait_for()
-            await person.speaks(until="#state[data-state=speaking]")
+            await person.speaks("and now", until="#state[data-state=speaking]")
             await page.locator(".turn-head", has_text="Turn 3").wait_for()
             assert thinker.questions == ["tell me a story", "stop please", "and now"]
             await check_waterfall(page)

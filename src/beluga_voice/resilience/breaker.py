@@ -8,11 +8,15 @@ more, may try. If they do well it closes; the first of them who fails opens it a
 A service that is slow without an error is as bad for a person on a call as one that fails, so slow
 calls are counted like failed ones, with a limit of their own. Pure: the time is an argument, in
 seconds of any clock that does not go back.
+
+A breaker may follow what another one did, and let probes through only by leave that is given from
+outside: so the breakers of several processes are like one (see `sharing`).
 """
 
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import NewType
 
 from beluga_voice.errors import ConfigurationError
@@ -35,6 +39,17 @@ class BreakerState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A breaker opened, or closed; times are those of its clock."""
+
+    at: float
+    until: float | None
+    """When it is to be half open; `None` if it closed."""
+    opened: int
+    """How often it opened since it was closed last."""
 
 
 Permit = NewType("Permit", int)
@@ -93,6 +108,8 @@ class Breaker:
     """One service's breaker. `state` is as of the last time that it was asked."""
 
     __slots__ = (
+        "_asks_until",
+        "_leave_until",
         "_opened",
         "_passed",
         "_probe",
@@ -100,6 +117,8 @@ class Breaker:
         "_settings",
         "_slots",
         "_until",
+        "change",
+        "is_asking",
         "state",
     )
 
@@ -115,6 +134,13 @@ class Breaker:
         """Probes of which nothing is known yet, and when they began."""
         self._passed: list[Outcome] = []
         """How probes went."""
+        self._asks_until = -inf
+        """Until then, nobody may probe without leave."""
+        self._leave_until = -inf
+        self.is_asking = False
+        """Whether a probe was refused for want of leave."""
+        self.change: Change | None = None
+        """The last one, made here or followed."""
         self.state = BreakerState.CLOSED
 
     @property
@@ -128,6 +154,9 @@ class Breaker:
         if self.state is BreakerState.CLOSED:
             return ORDINARY
         if self.state is BreakerState.OPEN:
+            return None
+        if self._leave_until <= now < self._asks_until:
+            self.is_asking = True
             return None
         limit = now - self._settings.probe_seconds
         self._probes = {one: began for one, began in self._probes.items() if began > limit}
@@ -159,7 +188,33 @@ class Breaker:
         if self.state is not BreakerState.OPEN:
             self._open(now)
             self._until = until
-        self._until = max(self._until, until)
+        elif until <= self._until:
+            return
+        self._until = until
+        self._changed(now, self._until)
+
+    def follow(self, change: Change) -> None:
+        """Do what another breaker of the same service did.
+
+        A breaker that closes because another did has counted nothing; one that is closed already
+        goes on counting.
+        """
+        self.change = change
+        self._opened = change.opened
+        if change.until is not None:
+            self._forget()
+            self.state, self._until = BreakerState.OPEN, change.until
+        elif self.state is not BreakerState.CLOSED:
+            self._forget()
+            self.state = BreakerState.CLOSED
+
+    def ask_first(self, until: float) -> None:
+        """Let no probe through without `leave`, until then: others may be probing."""
+        self._asks_until = until
+
+    def leave(self, until: float) -> None:
+        """Probes may be let through, until then."""
+        self._leave_until = until
 
     def retry_after(self, now: float) -> float | None:
         """How long it stays open, in seconds; `None` if it is not."""
@@ -210,6 +265,7 @@ class Breaker:
             self.state = BreakerState.CLOSED
             self._forget()
             self._opened = 0
+            self._changed(now, None)
 
     def _open(self, now: float) -> None:
         self._forget()
@@ -217,8 +273,14 @@ class Breaker:
         longest = self._settings.max_open_seconds
         self._until = now + min(self._settings.open_seconds * 2.0 ** min(self._opened, 64), longest)
         self._opened += 1
+        self._changed(now, self._until)
+
+    def _changed(self, now: float, until: float | None) -> None:
+        self.change = Change(at=now, until=until, opened=self._opened)
 
     def _forget(self) -> None:
+        self._leave_until = -inf
+        self.is_asking = False
         self._slots.clear()
         self._probes.clear()
         self._passed.clear()

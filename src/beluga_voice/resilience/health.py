@@ -6,9 +6,10 @@ Pure: the time is an argument, and whoever has a board keeps it.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from beluga_voice.errors import ConfigurationError
-from beluga_voice.resilience.breaker import Breaker, BreakerSettings, BreakerState
+from beluga_voice.resilience.breaker import Breaker, BreakerSettings, BreakerState, Change
 from beluga_voice.resilience.budget import RetryBudget
 
 KEPT_GATES = 1000
@@ -110,12 +111,18 @@ class Gate:
 class Board:
     """The services of a process by name, the gates before them, and their budgets."""
 
-    __slots__ = ("_budgets", "_gates", "_standings")
+    __slots__ = ("_budgets", "_gates", "_standings", "asks_until", "heard", "is_shared")
 
     def __init__(self) -> None:
         self._standings: dict[str, Standing] = {}
         self._gates: dict[tuple[str, str], Gate] = {}
         self._budgets: dict[str, RetryBudget] = {}
+        self.asks_until = -inf
+        """Until then, no new breaker lets probes through without leave."""
+        self.heard: dict[str, Change] = {}
+        """Services that another process left alone, for breakers that are yet to be made."""
+        self.is_shared = False
+        """Whether its breakers are shared with other processes."""
 
     def of(self, name: str, settings: BreakerSettings | None = None) -> Standing:
         """What is known of that service; the first who asks decides on its breaker.
@@ -125,12 +132,19 @@ class Board:
         found = self._standings.get(name)
         if found is None:
             found = self._standings[name] = Standing(name, settings)
+            found.breaker.ask_first(self.asks_until)
+            if name in self.heard:
+                found.breaker.follow(self.heard[name])
         if settings is not None and settings != found.breaker.settings:
             raise ConfigurationError(
                 f"{name} has a breaker with other settings: give one of them another key",
                 op="guarded",
             )
         return found
+
+    def breakers(self) -> dict[str, Breaker]:
+        """The breaker of every service that was ever asked."""
+        return {name: one.breaker for name, one in self._standings.items()}
 
     def gate(self, name: str, tenant: str) -> Gate:
         """The gate before that service, for that tenant; to be used at once, or asked for again."""
