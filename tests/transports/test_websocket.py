@@ -1,6 +1,7 @@
 """A websocket as a channel, on a simulated network: every way in which it may fail."""
 
 import asyncio
+import logging
 import ssl
 from contextlib import suppress
 from http import HTTPStatus
@@ -92,6 +93,22 @@ def test_the_key_travels_in_the_headers():
 
     simulate(scene)
     assert seen == [("k", "/listen?key=sesame")]
+
+
+def test_no_key_and_no_word_is_logged(caplog):
+    """With everything logged that can be, neither headers nor messages are."""
+
+    async def scene():
+        headers = {"Authorization": "Bearer open-sesame"}
+        async with serve(echo, HOST, PORT), connect_websocket(URL, headers=headers) as channel:
+            await channel.send("a secret word")
+            return await anext(aiter(channel))
+
+    caplog.set_level(logging.INFO, logger="websockets.server")  # the peer's own log
+    caplog.set_level(logging.DEBUG)
+    assert simulate(scene) == "a secret word"
+    assert "sesame" not in caplog.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.parametrize(

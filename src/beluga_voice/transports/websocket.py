@@ -8,6 +8,7 @@ them; for the same reason redirects are refused, which would take the headers to
 
 import asyncio
 import ipaddress
+import logging
 import math
 import ssl as tls
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -43,6 +44,10 @@ from beluga_voice.errors import (
     Unreachable,
 )
 from beluga_voice.interfaces import WireMessage
+
+wire_log = logging.getLogger(f"{__name__}.frames")
+"""What the library logs: with `DEBUG`, every header and message, so keys and people's words."""
+wire_log.setLevel(logging.INFO)  # whatever the root's level is: who wants all that says so here
 
 CONNECT_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
@@ -143,6 +148,7 @@ async def connect_websocket(
             ping_interval=ping_seconds,
             ping_timeout=pong_seconds,
             max_size=max_size,
+            logger=wire_log,
             **options,
         )
         connection = await opening
