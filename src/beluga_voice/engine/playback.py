@@ -232,6 +232,8 @@ class Playback:
         """Close its account."""
         heard = 0 if response.is_silent else self.heard(response, now)
         is_whole = outcome is ResponseOutcome.HEARD
+        # Some of the words of one that broke off may have no sound.
+        is_whole = is_whole and response.status is not ResponseStatus.INCOMPLETE
         text = response.text if is_whole else heard_text(response, heard)
         if is_whole and text and response.generated:
             self._samples_per_character = response.generated / len(text)

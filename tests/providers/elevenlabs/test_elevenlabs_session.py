@@ -593,6 +593,9 @@ def test_a_stalled_service_does_not_leave_the_person_alone() -> None:
             await asyncio.sleep(5)
             assert on.caller.heard == "one two three"
             assert on.session.state is SessionState.IDLE
+            (ended,) = on.trace.of(AgentResponseEnded)
+            assert ended.heard_text == "one two three"
+            assert on.said()[-1] == (Role.AGENT, "one two three")
 
     play(scene)
 
