@@ -108,9 +108,48 @@ class OpusDecoder:
     """Gives the samples of Opus in OGG that arrives in pieces of any size, as 16-bit PCM.
 
     `format` is `None` until the first page is there; its rate is the one the coder was given, or
-    the next that Opus has. Raises `WrongFormat` for what is damaged or lacks a page; a stream that
-    was cut short gives the pages that are there.
+    the next that Opus has. Streams that follow one another, as a broadcast has one for each piece,
+    are one sound in the format of the first; what follows that is something else is passed over.
+    Raises `WrongFormat` for what is damaged, lacks a page or goes on with other channels; a stream
+    that was cut short gives the pages that are there.
     """
+
+    def __init__(self) -> None:
+        self._stream = _OpusStream()
+        self._has_ended = False
+
+    @property
+    def format(self) -> AudioFormat | None:
+        """The format of the samples."""
+        return self._stream.format
+
+    def feed(self, data: bytes, /) -> bytes:
+        """The samples that are ready once `data` was added; perhaps none."""
+        ready: list[bytes] = []
+        while not self._has_ended:
+            ready.append(self._stream.feed(data))
+            goes_on = self._stream.is_followed
+            if goes_on is None:
+                break
+            if not goes_on:
+                self._has_ended = True
+                break
+            data = self._stream.rest
+            ready.append(self._stream.finish())
+            self._stream = _OpusStream(self._stream.format)
+        return b"".join(ready)
+
+    def finish(self) -> bytes:
+        """All that is held; nothing follows."""
+        return self._stream.finish()
+
+    def close(self) -> None:
+        """Let go of the decoder; closing again does nothing."""
+        self._stream.close()
+
+
+class _OpusStream:
+    """One stream of Opus; in the format of another, if it follows that."""
 
     _RATE = 48000
     """Granule positions are counted at it, whatever the rate."""
@@ -121,8 +160,8 @@ class OpusDecoder:
     _SETTLED = 5760
     """Samples behind the first ones that the decoder wants to see when it begins."""
 
-    def __init__(self) -> None:
-        self.format: AudioFormat | None = None
+    def __init__(self, before: AudioFormat | None = None) -> None:
+        self.format: AudioFormat | None = before
         self._reader = ogg.PageReader()
         self._writer = ogg.PageWriter()
         self._headers = 0
@@ -133,6 +172,18 @@ class OpusDecoder:
         """The granule position before the first packet."""
         self._end: int | None = None
         self._line: _Line | None = None
+
+    @property
+    def rest(self) -> bytes:
+        """What follows its last page."""
+        return self._reader.rest
+
+    @property
+    def is_followed(self) -> bool | None:
+        """Whether another stream follows; `None` while that cannot be told."""
+        if not self._reader.has_ended or not self.rest:
+            return None
+        return ogg.begins_with(self.rest, b"OpusHead")
 
     def feed(self, data: bytes, /) -> bytes:
         """The samples that are ready once `data` was added; perhaps none."""
@@ -194,9 +245,18 @@ class OpusDecoder:
         if packet[:8] != b"OpusHead" or len(packet) < 19 or packet[8] & 0xF0:
             raise _damaged("its first packet is no OpusHead")
         self._skip = int.from_bytes(packet[10:12], "little")
-        wanted = int.from_bytes(packet[12:16], "little")
-        rate = next((one for one in (8000, 12000, 16000, 24000) if wanted <= one), self._RATE)
-        self.format = AudioFormat(Encoding.PCM16, rate if wanted else self._RATE, packet[9])
+        if self.format is None:
+            wanted = int.from_bytes(packet[12:16], "little")
+            rate = next((one for one in (8000, 12000, 16000, 24000) if wanted <= one), self._RATE)
+            self.format = AudioFormat(Encoding.PCM16, rate if wanted else self._RATE, packet[9])
+        elif packet[9] != self.format.channels:
+            raise WrongFormat(
+                f"this OGG holds a stream of {self.format.channels} channels and then one of"
+                f" {packet[9]}; give them one by one, or as one: ffmpeg -i <file> sound.wav",
+                op="ogg",
+            )
+        else:
+            packet = packet[:12] + self.format.rate.to_bytes(4, "little") + packet[16:]
         self._line = _Line(self.format, FileKind.OPUS)
         self._line.add(self._writer.page((packet,), 0))
 

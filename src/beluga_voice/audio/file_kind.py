@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from beluga_voice.audio.wav import is_wav
 from beluga_voice.errors import WrongFormat
 
 HEAD_BYTES = 512
@@ -24,6 +25,10 @@ _OTHERS = {
     b"ftyp": (4, "MP4 or M4A"),
     b"\x1aE\xdf\xa3": (0, "WebM or Matroska"),
     b"FORM": (0, "AIFF"),
+    b"caff": (0, "CAF"),
+    b".snd": (0, "AU"),
+    b"riff.\x91\xcf\x11": (0, "Wave64"),
+    b"\x30\x26\xb2\x75": (0, "WMA or ASF"),
     b"#!AMR": (0, "AMR"),
     b"%PDF": (0, "PDF"),
     b"PK\x03\x04": (0, "ZIP"),
@@ -42,7 +47,7 @@ def kind_of(head: bytes) -> FileKind:
     """
     if not head:
         raise refusal(f"this is empty; {_ADVICE}")
-    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+    if is_wav(head):
         return FileKind.WAV
     if head[:4] == b"fLaC":
         return FileKind.FLAC
@@ -51,9 +56,13 @@ def kind_of(head: bytes) -> FileKind:
             return FileKind.OPUS
         if b"\x01vorbis" in head[:HEAD_BYTES]:
             return FileKind.VORBIS
-        raise refusal(f"an OGG file of neither Opus nor Vorbis; {_ADVICE}")
+        others = (b"\x7fFLAC", "FLAC"), (b"Speex   ", "Speex"), (b"\x80theora", "video")
+        found = next((name for mark, name in others if mark in head), "neither Opus nor Vorbis")
+        raise refusal(f"an OGG file of {found}; {_ADVICE}")
     if head[:3] == b"ID3" or _is_mpeg_frame(head):
         return FileKind.MP3
+    if head[0] == 0xFF and len(head) > 2 and head[1] & 0xE0 == 0xE0:
+        raise refusal(f"this is {_mpeg_of(head)}; {_ADVICE}")
     for mark, (at, name) in _OTHERS.items():
         if head[at : at + len(mark)] == mark:
             raise refusal(f"this is {name}; {_ADVICE}")
@@ -67,6 +76,16 @@ def _is_mpeg_frame(head: bytes) -> bool:
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
     bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
     return version != 1 and layer == 1 and bitrate not in (0, 15) and rate != 3
+
+
+def _mpeg_of(head: bytes) -> str:
+    """What begins like MPEG layer III, and is not."""
+    layer = head[1] >> 1 & 3
+    if layer == 0:
+        return "AAC (ADTS)"
+    if layer == 1 and head[2] >> 4 == 0:
+        return "MP3 of a free bit rate"
+    return "MPEG audio of another layer, or damaged"
 
 
 def refusal(message: str) -> WrongFormat:

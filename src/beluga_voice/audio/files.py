@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Self
 
 from numpy.typing import NDArray
 
-from beluga_voice.audio import sndfile
+from beluga_voice.audio import ogg, sndfile
 from beluga_voice.audio.convert import convert
 from beluga_voice.audio.file_kind import HEAD_BYTES, FileKind, kind_of, refusal
 from beluga_voice.audio.file_stream import StreamDecoder
@@ -73,7 +73,9 @@ class FileReader:
             if kind not in (None, self.kind):
                 raise refusal(f"this was said to be {kind} and is {self.kind}")
             file.seek(0)
-            is_taken_apart = self.kind in (FileKind.WAV, FileKind.MP3)
+            if self.kind is FileKind.VORBIS:
+                _refuse_chain(file)
+            is_taken_apart = self.kind in (FileKind.WAV, FileKind.MP3, FileKind.OPUS)
             self._decoder = (_Stream if is_taken_apart else _Decoder)(file, self.kind)
         except BaseException:
             file.close()
@@ -113,6 +115,17 @@ class FileReader:
         self.close()
 
 
+def _refuse_chain(file: BinaryIO) -> None:
+    """Of streams that follow one another, libsndfile reads the first, and says nothing."""
+    count = ogg.streams_in(file)
+    if count > 1:
+        raise refusal(
+            f"this OGG/Vorbis file holds {count} streams, one after the other; give them one by"
+            " one, or as one: ffmpeg -i <file> sound.wav"
+        )
+    file.seek(0)
+
+
 class _Decoder:
     """A file that libsndfile reads by itself."""
 
@@ -148,7 +161,8 @@ class _Decoder:
 class _Stream:
     """A file that our own code takes apart.
 
-    Of MP3 without a number of frames, libsndfile reads as much as it guesses from the first one.
+    Of MP3 without a number of frames, libsndfile reads as much as it guesses from the first one,
+    and of Opus the first stream alone.
     """
 
     def __init__(self, file: BinaryIO, kind: FileKind) -> None:

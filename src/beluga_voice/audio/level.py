@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from beluga_voice.errors import Misuse, WrongFormat
 
 _FULL_SCALE = 32768
+_ON_ONE_CORE = 8192
+"""Of more samples, the library behind `dot` shares the work out to threads, which wait for each
+other for milliseconds where cores are busy (OpenBLAS, more than 10,000; seen 2026-11-21)."""
 
 DBFS_FLOOR = -96.0
 """What `dbfs` gives for silence: one step of 16 bits lies at -90.3, and -96 is below any sound."""
@@ -23,7 +26,11 @@ def rms(pcm16: bytes) -> float:
     samples = _samples(pcm16).astype(np.float64)
     if not len(samples):
         return 0.0
-    return math.sqrt(float(np.dot(samples, samples)) / len(samples)) / _FULL_SCALE
+    if len(samples) <= _ON_ONE_CORE:
+        total = float(np.dot(samples, samples))
+    else:
+        total = float(np.square(samples).sum())
+    return math.sqrt(total / len(samples)) / _FULL_SCALE
 
 
 def peak(pcm16: bytes) -> float:

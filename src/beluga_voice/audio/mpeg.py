@@ -72,11 +72,14 @@ class FrameHeader:
 
     @property
     def info_at(self) -> int:
-        """Where the name of an Info frame stands."""
+        """Where the name of an Info frame stands, which has no checksum, whatever its header says.
+
+        LAME leaves no room for one (3.100, tried 2026-11-21).
+        """
         side = (
             (17 if self.channels == 2 else 9) if self.is_half else 32 if self.channels == 2 else 17
         )
-        return _HEADER_BYTES + side + 2 * self.has_checksum
+        return _HEADER_BYTES + side
 
     def is_like(self, other: Self) -> bool:
         """Whether both can be of one stream."""
@@ -113,8 +116,9 @@ class Info:
         assert header is not None
         if frame[36:40] == b"VBRI":
             return cls()
-        at = header.info_at
-        if frame[at : at + 4] not in (b"Xing", b"Info"):
+        places = (header.info_at, header.info_at + 2 * header.has_checksum)
+        at = next((one for one in places if frame[one : one + 4] in (b"Xing", b"Info")), None)
+        if at is None:
             return None
         flags = int.from_bytes(frame[at + 4 : at + 8], "big")
         frames = int.from_bytes(frame[at + 8 : at + 12], "big") if flags & 1 else None

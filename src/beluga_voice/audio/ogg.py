@@ -6,9 +6,11 @@ page; a shorter one ends a packet. The *granule position* counts samples up to t
 ends on the page. Every page has a checksum, so a damaged one is known as such.
 """
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from beluga_voice.errors import WrongFormat
 
@@ -37,7 +39,7 @@ class Page:
 class PageReader:
     """Gives the pages of the first stream in OGG that arrives in pieces of any size.
 
-    Pages of other streams are passed over, and so is all that follows the stream's last page.
+    Pages of other streams are passed over. What follows the stream's last page is `rest`.
     """
 
     def __init__(self) -> None:
@@ -48,10 +50,12 @@ class PageReader:
         self._is_open = False
         """Whether a packet goes on on the next page."""
         self.has_ended = False
+        self.rest = b""
 
     def feed(self, data: bytes) -> list[Page]:
         """The pages that are whole now. Raises `WrongFormat` where one is damaged or missing."""
         if self.has_ended:
+            self.rest += data
             return []
         self._held += data
         pages: list[Page] = []
@@ -63,6 +67,7 @@ class PageReader:
                 pages.append(page)
         del self._held[:at]
         if self.has_ended:
+            self.rest = bytes(self._held)
             self._held.clear()
         return pages
 
@@ -113,6 +118,36 @@ class PageReader:
             begins=bool(flags & _BEGINS),
             ends=self.has_ended,
         )
+
+
+def begins_with(data: bytes, packet: bytes) -> bool | None:
+    """Whether a stream begins there whose first packet begins so; `None` if more has to be seen."""
+    head = data[: _HEADER.size]
+    if not (head.startswith(b"OggS") or b"OggS".startswith(head)):
+        return False
+    if len(head) < _HEADER.size:
+        return None
+    if not head[5] & _BEGINS:
+        return False
+    at = _HEADER.size + head[-1]
+    found = data[at : at + len(packet)]
+    return found == packet if len(found) == len(packet) else None
+
+
+def streams_in(file: BinaryIO) -> int:
+    """How many streams follow one another in a file, which is looked at from where it stands.
+
+    Of its pages only the headers are read. What is no page ends the search.
+    """
+    count, has_sound = 0, True
+    while len(head := file.read(_HEADER.size)) == _HEADER.size and head.startswith(b"OggS"):
+        begins = bool(head[5] & _BEGINS)
+        # Those that begin together sound together.
+        count += begins and has_sound
+        has_sound = not begins
+        table = file.read(head[-1])
+        file.seek(sum(table), io.SEEK_CUR)
+    return count
 
 
 class PageWriter:

@@ -7,6 +7,9 @@ reader knows integers only. Codec numbers are those of Microsoft's `mmreg.h`.
 
 Sizes in the wild are often wrong: a program that writes to a pipe cannot go back to fill them in
 and leaves 0 or 0xFFFFFFFF, and a download may stop short. So a size is a limit, not a promise.
+
+RF64 and BW64 are the same for sizes over 4 GiB: where 0xFFFFFFFF stands, the size is in a chunk
+"ds64" before it, in 8 bytes; 0 there is not known either (as FFmpeg 5.1 writes, 2026-11-21).
 """
 
 import struct
@@ -49,6 +52,7 @@ _CODEC_GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _UNKNOWN_SIZE = 0xFFFFFFFF
+CONTAINERS = (b"RIFF", b"RF64", b"BW64")
 _LARGEST_DATA = _UNKNOWN_SIZE - _HEADER.size
 
 _ADVICE = "give a WAV file, for instance from: ffmpeg -i <file> sound.wav"
@@ -83,7 +87,7 @@ def read_wav(data: bytes | Path) -> Sound:
     name = f"{data.name} " if isinstance(data, Path) else "this "
     if not content:
         raise _refusal(f"{name}is empty; {_ADVICE}")
-    if len(content) < 12 or content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+    if not is_wav(content):
         raise _refusal(f"{name}is not a WAV file, it begins with {content[:12]!r}; {_ADVICE}")
     layout, sound = _find_chunks(content)
     if layout is None:
@@ -93,17 +97,32 @@ def read_wav(data: bytes | Path) -> Sound:
     return _sound(_Layout.parse(layout), sound)
 
 
+def is_wav(head: bytes) -> bool:
+    """Whether that begins a WAV file; 12 bytes tell."""
+    return len(head) >= 12 and head[:4] in CONTAINERS and head[8:12] == b"WAVE"
+
+
+def large_size_of(chunk: bytes) -> int | None:
+    """How many bytes of sound there are by the content of a chunk "ds64", if it says."""
+    return int.from_bytes(chunk[8:16], "little") or None
+
+
 def _find_chunks(content: bytes) -> tuple[bytes | None, bytes | None]:
     """The contents of the first "fmt " and "data" chunks."""
     layout = sound = None
     riff_end = 8 + int.from_bytes(content[4:8], "little")
+    large_size: int | None = None
     at = 12
     while at + 8 <= len(content) and (layout is None or sound is None):
         name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
         at += 8
         if name == b"fmt " and layout is None and size >= 16 and at + 16 <= len(content):
             layout = content[at : at + size]
+        elif name == b"ds64":
+            large_size = large_size_of(content[at : at + size])
         elif name == b"data" and sound is None:
+            if size == _UNKNOWN_SIZE and large_size is not None:
+                size = large_size
             # Size 0 is true if the container goes on after it, and a writer's blank otherwise.
             is_blank = size == 0 and (riff_end <= at or riff_end == 8 + _UNKNOWN_SIZE)
             sound = content[at:] if is_blank else content[at : at + size]
@@ -144,8 +163,11 @@ def _sound(layout: _Layout, data: bytes) -> Sound:
                 layout.codec, f"codec 0x{layout.codec:04x}"
             ),
         )
+        # What is coded in blocks has no samples of so many bits.
+        is_coded = layout.codec in _CODEC_NAMES
+        bits = "" if is_coded else f" in samples of {8 * layout.sample_bytes} bits"
         raise _refusal(
-            f"a WAV file of {codec} in samples of {8 * layout.sample_bytes} bits is not supported; "
+            f"a WAV file of {codec}{bits} is not supported; "
             "convert it, for instance with: ffmpeg -i <file> -c:a pcm_s16le sound.wav"
         )
     shape = AudioFormat(encoding, layout.rate, layout.channels)

@@ -9,7 +9,7 @@ all files we have met.
 import struct
 
 from beluga_voice.audio.formats import AudioFormat, Encoding
-from beluga_voice.audio.wav import read_wav
+from beluga_voice.audio.wav import CONTAINERS, is_wav, large_size_of, read_wav
 from beluga_voice.errors import WrongFormat
 
 _UNKNOWN_SIZE = 0xFFFFFFFF
@@ -35,6 +35,7 @@ class WavDecoder:
         self.format: AudioFormat | None = None
         self._held = b""
         self._skip = 0
+        self._large_size: int | None = None
         self._riff_end: int | None = None
         self._at = 0
         self._layout: bytes | None = None
@@ -74,9 +75,10 @@ class WavDecoder:
     def _read_header(self) -> bool:
         """Take the next part of the header; whether it was all there."""
         if self._riff_end is None:
-            if len(self._held) < 12 and b"RIFF".startswith(self._held[:4]):
+            begun = self._held[:4]
+            if len(self._held) < 12 and any(one.startswith(begun) for one in CONTAINERS):
                 return False
-            if self._held[:4] != b"RIFF" or self._held[8:12] != b"WAVE":
+            if not is_wav(self._held):
                 read_wav(self._held[:12])
             self._riff_end = 8 + int.from_bytes(self._held[4:8], "little")
             self._take(12)
@@ -88,7 +90,15 @@ class WavDecoder:
             return False
         name, size = self._held[:4], int.from_bytes(self._held[4:8], "little")
         if name == b"data":
+            if size == _UNKNOWN_SIZE and self._large_size is not None:
+                size = self._large_size
             self._begin(size)
+        elif name == b"ds64" and self._large_size is None:
+            if len(self._held) < 8 + 16:
+                return False
+            self._large_size = large_size_of(self._held[8 : 8 + 16])
+            self._skip = size + size % 2
+            self._take(8)
         elif name == b"fmt " and self._layout is None and size >= 16:
             if size > _LARGEST_LAYOUT:
                 raise WrongFormat(f"a WAV header with a fmt chunk of {size} bytes", op="wav")
