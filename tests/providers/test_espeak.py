@@ -9,13 +9,15 @@ from typing import Protocol
 import pytest
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
-from beluga_voice.errors import Misuse, Unsupported
+from beluga_voice.errors import ConfigurationError, Misuse, Unsupported
 from beluga_voice.events import (
     CancelSpeech,
     ContextId,
+    ErrorCategory,
     FinishSpeech,
     LinkClosed,
     LinkReady,
+    ServiceFailed,
     SpeakText,
     SpeechAudio,
     SpeechDone,
@@ -26,6 +28,7 @@ from beluga_voice.events import (
 from beluga_voice.interfaces import TtsOptions
 from beluga_voice.providers.tts.espeak import Espeak, EspeakLink
 from beluga_voice.providers.workers import busy
+from providers.worker_stage import halted
 
 ONE, TWO = ContextId("one"), ContextId("two")
 LONG = "The quick brown fox jumps over the lazy dog. " * 1200
@@ -288,11 +291,13 @@ def test_language_chooses_the_voice(run: Run) -> None:
         TtsOptions(pitch=2.5),
         TtsOptions(output_format=pcm16(48000)),
         TtsOptions(output_format=AudioFormat(Encoding.MULAW, 8000)),
+        TtsOptions(is_ssml=True),
+        TtsOptions(volume=2.0),
     ],
-    ids=["voice", "path", "fast", "shrill", "rate", "encoding"],
+    ids=["voice", "path", "fast", "shrill", "rate", "encoding", "markup", "loud"],
 )
 def test_what_it_cannot_do_is_refused(run: Run, options: TtsOptions) -> None:
-    """Unknown voices, paces and formats raise `Unsupported` at connecting."""
+    """Unknown voices, paces, formats and settings raise `Unsupported` at connecting."""
 
     async def scenario(_: EspeakLink) -> None:
         raise AssertionError("there should be no link")
@@ -332,6 +337,31 @@ def test_link_closes_cleanly(run: Run) -> None:
     assert asyncio.run(rest()) == [LinkClosed(is_clean=True)]
     link.send(CancelSpeech(context_id=ONE))
     assert asyncio.run(rest()) == []
+
+
+def test_patience_is_not_nothing() -> None:
+    """A voice that may take no time at all would never be of use."""
+    with pytest.raises(ConfigurationError, match="answer_seconds should be above 0"):
+        Espeak(answer_seconds=0)
+
+
+def test_process_that_gives_nothing_is_given_up(run: Run) -> None:
+    """A process that stands still ends the link with a timeout, after what it is allowed."""
+
+    async def scenario(link: EspeakLink) -> None:
+        events = aiter(link)
+        ready = await anext(events)
+        assert isinstance(ready, LinkReady)
+        with halted(int(ready.remote_id or 0)):
+            say(link, "Hello.")
+            failed, closed = [event async for event in events]
+        assert isinstance(failed, ServiceFailed)
+        assert (failed.category, failed.is_fatal) == (ErrorCategory.TIMEOUT, True)
+        assert "gave no answer within 0.2 s" in failed.message
+        assert isinstance(closed, LinkClosed)
+        assert not closed.is_clean
+
+    run(scenario, provider=Espeak(answer_seconds=0.2))
 
 
 @pytest.mark.parametrize("pitch", [-1, 101])

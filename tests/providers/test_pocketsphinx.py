@@ -10,10 +10,11 @@ from typing import Protocol
 import pytest
 
 from beluga_voice.audio.formats import pcm16
-from beluga_voice.errors import Unsupported, WrongFormat
+from beluga_voice.errors import ConfigurationError, Unsupported, WrongFormat
 from beluga_voice.events import (
     ContextId,
     DropUtterance,
+    ErrorCategory,
     FinishSpeech,
     FinishUtterance,
     LinkClosed,
@@ -31,6 +32,7 @@ from beluga_voice.interfaces import SttOptions, TtsOptions
 from beluga_voice.providers.stt.pocketsphinx import Pocketsphinx, PocketsphinxLink
 from beluga_voice.providers.tts.espeak import Espeak
 from beluga_voice.providers.workers import busy
+from providers.worker_stage import halted
 
 PHRASES = (
     "what time is it",
@@ -251,6 +253,45 @@ def test_phrases_without_sound_are_ignored(run: Run, speech: dict[str, bytes]) -
     run(scenario, SttOptions(phrases=("Привет мир", "…", "", *PHRASES)))
 
 
+def test_other_readings_are_given_where_they_are_wanted(run: Run, speech: dict[str, bytes]) -> None:
+    """As many as there are and no more, all different, and none of them the transcript itself."""
+    found: dict[int, Transcript] = {}
+
+    def asking(count: int) -> Scenario:
+        async def scenario(link: PocketsphinxLink) -> None:
+            hear(link, speech[DOG])
+            *interim, found[count] = await until_final(aiter(link))
+            assert all(one.alternatives == () for one in interim)
+
+        return scenario
+
+    for count in (1, 3, 10):
+        run(asking(count), SttOptions(alternatives=count))
+    assert found[1].alternatives == ()
+    assert len(found[3].alternatives) == 2
+    assert found[10].alternatives[:2] == found[3].alternatives
+    assert len({found[10].text, *found[10].alternatives}) == 10
+    assert {one.text for one in found.values()} == {found[1].text}
+
+
+def test_other_readings_are_of_the_whole_utterance(run: Run, speech: dict[str, bytes]) -> None:
+    """What was settled before is in front of each, and silence has none."""
+    settled = "we saw a large black dog on the beach"
+
+    async def scenario(link: PocketsphinxLink) -> None:
+        events = aiter(link)
+        link.send(SendAudio(pcm=speech[DOG]))
+        hear(link, speech[HOME])
+        final = (await until_final(events))[-1]
+        assert final.alternatives
+        assert all(one.startswith(settled + " ") for one in (final.text, *final.alternatives))
+        hear(link, bytes(32000), TWO)
+        assert (await until_final(events))[-1].alternatives == ()
+
+    seconds = len(speech[DOG]) / 2 / 16000
+    run(scenario, SttOptions(alternatives=4), Pocketsphinx(segment_seconds=seconds))
+
+
 def test_streams_do_not_mix(runner: asyncio.Runner, speech: dict[str, bytes]) -> None:
     """Two links fed in turns each hear their own."""
     sounds = [speech[TABLE], speech[ORDER]]
@@ -398,14 +439,45 @@ def test_link_closes_cleanly(run: Run, runner: asyncio.Runner) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [SttOptions(language="de"), SttOptions(input_format=pcm16(8000))],
-    ids=["language", "rate"],
+    [
+        SttOptions(language="de"),
+        SttOptions(input_format=pcm16(8000)),
+        SttOptions(filters_profanity=True),
+    ],
+    ids=["languages", "input_formats", "settings"],
 )
-def test_what_it_cannot_do_is_refused(run: Run, options: SttOptions) -> None:
-    """Another language or rate raises `Unsupported` at connecting."""
+def test_what_it_cannot_do_is_refused(
+    run: Run, options: SttOptions, request: pytest.FixtureRequest
+) -> None:
+    """Another language or rate, or a filter, raises `Unsupported`, which names the capability."""
 
     async def scenario(_: PocketsphinxLink) -> None:
         raise AssertionError("there should be no link")
 
-    with pytest.raises(Unsupported):
+    with pytest.raises(Unsupported, match=request.node.callspec.id):
         run(scenario, options)
+
+
+def test_patience_is_not_nothing() -> None:
+    """A recogniser that may take no time at all would never be of use."""
+    with pytest.raises(ConfigurationError, match="answer_seconds should be above 0"):
+        Pocketsphinx(answer_seconds=0)
+
+
+def test_process_that_does_not_answer_is_given_up(run: Run, speech: dict[str, bytes]) -> None:
+    """A process that stands still ends the link with a timeout, after what it is allowed."""
+
+    async def scenario(link: PocketsphinxLink) -> None:
+        events = aiter(link)
+        ready = await anext(events)
+        assert isinstance(ready, LinkReady)
+        with halted(int(ready.remote_id or 0)):
+            hear(link, speech[ORDER])
+            failed, closed = [event async for event in events]
+        assert isinstance(failed, ServiceFailed)
+        assert (failed.category, failed.is_fatal) == (ErrorCategory.TIMEOUT, True)
+        assert "gave no answer within 0.2 s" in failed.message
+        assert isinstance(closed, LinkClosed)
+        assert not closed.is_clean
+
+    run(scenario, EXPECTED, Pocketsphinx(answer_seconds=0.2))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from beluga_voice.cli.fast import FastLoop
 from beluga_voice.providers import workers
@@ -51,7 +51,9 @@ def kill(pid: int) -> None:
 def halted(pid: int) -> Generator[None]:
     """Have a process of ours stand still."""
     os.kill(pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+    # A worker is the child of its source: it waits in the kernel, and does not leave that again.
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
     try:
         yield
     finally:

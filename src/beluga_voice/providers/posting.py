@@ -31,7 +31,7 @@ from beluga_voice.events import (
     UsageReported,
     UtteranceId,
 )
-from beluga_voice.providers.answers import Answer
+from beluga_voice.providers.answers import Answer, readings_of
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.requests import RequestFailed, unexpected
 from beluga_voice.transports.feed import Feed
@@ -205,6 +205,7 @@ class PostingLink:
             confidence=sum(sure) / len(sure) if sure else None,
             language=next((one.language for _, one in answers[::-1] if one.language), None)
             or self._language,
+            alternatives=readings_of([(one.text.strip(), one.alternatives) for one in told]),
         )
 
     def _samples(self, seconds: float) -> int:

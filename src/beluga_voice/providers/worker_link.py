@@ -28,8 +28,7 @@ class WorkerLink[R](ABC):
     """A link over a worker process; alive inside `running`.
 
     Who derives from it says what the first answer means (`_ready`) and the later ones (`_take`),
-    and asks by `_request`. A process that owes an answer for `answer_seconds` is given up; with
-    `None` it is waited for.
+    and asks by `_request`. A process that owes an answer for `answer_seconds` is given up.
     """
 
     provider: ClassVar[str]
@@ -38,7 +37,7 @@ class WorkerLink[R](ABC):
     _process: ClassVar[str]
     """The process, for people."""
 
-    def __init__(self, feed: Feed[OfLink[R]], *, answer_seconds: float | None) -> None:
+    def __init__(self, feed: Feed[OfLink[R]], *, answer_seconds: float) -> None:
         self._feed = feed
         self._answer_seconds = answer_seconds
         self._worker: Worker | None = None
@@ -99,7 +98,7 @@ class WorkerLink[R](ABC):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        if self._answer_seconds is None or self._worker is None or self._feed.is_closed:
+        if self._worker is None or self._feed.is_closed:
             return
         if self._worker.is_busy:
             loop = asyncio.get_running_loop()

@@ -84,6 +84,42 @@ def test_what_the_service_finalises_by_itself_stays_at_the_front(most):
     assert all(LONG.startswith(text) for text in interims)
 
 
+def test_older_models_give_other_readings():
+    """Those of the final words alone, likeliest first, and as many as are wanted at most."""
+
+    async def scene():
+        async with desk(listener("base"), options=SttOptions(alternatives=3)) as on:
+            await on.say("one two three")
+            on.finish("a")
+            await asyncio.sleep(0.001)
+            on.finish("b")
+            await asyncio.sleep(10)
+            return on.of(Transcript), on.session.query.one("alternatives")
+
+    (*interims, final, empty), asked = simulate(scene)
+    assert asked == "3"
+    assert final.alternatives == ("one two", "one three")
+    assert (empty.text, empty.alternatives) == ("", ())
+    assert all(one.alternatives == () for one in interims)
+
+
+def test_other_readings_of_an_utterance_in_windows_are_of_all_of_it():
+    """The second of each window, then the third; where one has none, its words are the best."""
+
+    async def scene():
+        quirks = Quirks(settles_after_words=2)
+        options = SttOptions(alternatives=3)
+        async with desk(listener("nova-general"), options=options, quirks=quirks) as on:
+            await on.say("one two three four five")
+            on.finish("a")
+            await asyncio.sleep(10)
+            return on.of(Transcript)[-1]
+
+    final = simulate(scene)
+    assert final.text == "one two three four five"
+    assert final.alternatives == ("one three five", "two four five")
+
+
 @pytest.mark.parametrize("answers", [True, False])
 def test_an_utterance_that_was_settled_before_its_end_is_answered_at_once(answers):
     """`Finalize` may remain without an answer; then no time is lost with waiting for it."""

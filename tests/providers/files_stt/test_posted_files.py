@@ -194,6 +194,14 @@ def test_a_refusal_is_an_error_with_its_reason(service, status, body, kind, told
     assert getattr(error, "retry_after", 7) == 7
 
 
+def test_other_readings_are_given_by_the_models_that_have_them():
+    """Deepgram's first families do."""
+    options = {"alternatives": 3}
+    found, server = transcribed(SERVICES[0], "one two three", model="base", options=options)
+    assert server.posted[0].settings["alternatives"] == ["3"]
+    assert (found.text, found.alternatives) == ("one two three", ("one two", "one three"))
+
+
 @every_service
 def test_a_wrong_key_is_denied(service):
     """Nobody sees it in the message."""

@@ -40,7 +40,7 @@ class HearingLink(WorkerLink[SttEvent]):
     _ahead_bytes: ClassVar[int]
     """How much sound the process may have and not yet have answered for."""
 
-    def __init__(self, *, max_waiting_bytes: int, answer_seconds: float | None = None) -> None:
+    def __init__(self, *, max_waiting_bytes: int, answer_seconds: float) -> None:
         super().__init__(Feed(), answer_seconds=answer_seconds)
         self._max_waiting = max_waiting_bytes
         self._outbox: deque[SttCommand] = deque()
@@ -151,4 +151,5 @@ def _final(answer: wire.Finished) -> Transcript:
         ),
         confidence=answer.confidence,
         language=answer.language,
+        alternatives=answer.alternatives,
     )

@@ -46,6 +46,8 @@ class Finished(msgspec.Struct, tag="finished", frozen=True):
     words: tuple[Word, ...]
     confidence: float | None
     language: str | None
+    alternatives: tuple[str, ...] = ()
+    """Other readings, likeliest first."""
 
 
 class Dropped(msgspec.Struct, tag="dropped", frozen=True):

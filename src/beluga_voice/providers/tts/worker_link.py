@@ -38,7 +38,7 @@ class SpeakingLink(WorkerLink[TtsEvent]):
     _process = "the speaking process"
 
     def __init__(
-        self, *, room_bytes: int, max_waiting_characters: int, answer_seconds: float | None = None
+        self, *, room_bytes: int, max_waiting_characters: int, answer_seconds: float
     ) -> None:
         self._inbox: Inbox[TtsEvent] = Inbox(room=room_bytes, cost=_bytes_of, on_room=self._resume)
         super().__init__(self._inbox, answer_seconds=answer_seconds)

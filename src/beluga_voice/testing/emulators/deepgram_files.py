@@ -14,16 +14,29 @@ from typing import Any
 from aiohttp import web
 
 from beluga_voice.audio.wav import Sound
+from beluga_voice.testing.emulators import deepgram_session as session
 from beluga_voice.testing.emulators.deepgram import KEY as KEY
+from beluga_voice.testing.emulators.deepgram_session import READING_MODELS
 from beluga_voice.testing.emulators.posted_files import FileServer, Posted, Refused, timed
 from beluga_voice.testing.emulators.speech import Faults, Pace, transcript_of
 
-MODELS = ("nova-3", "nova-3-general", "nova-3-medical", "nova-2", "nova-2-general", "base")
+MODELS = (
+    *("nova-3", "nova-3-general", "nova-3-medical", "nova-2", "nova-2-general"),
+    *READING_MODELS,
+)
 PARAMETERS = frozenset(
     {
         *("model", "language", "detect_language", "punctuate", "smart_format", "numerals"),
         *("profanity_filter", "keyterm", "keywords", "tag", "mip_opt_out", "diarize", "redact"),
-        *("utterances", "paragraphs", "multichannel", "filler_words", "dictation", "version"),
+        *(
+            "alternatives",
+            "utterances",
+            "paragraphs",
+            "multichannel",
+            "filler_words",
+            "dictation",
+            "version",
+        ),
     }
 )
 
@@ -59,10 +72,14 @@ class DeepgramFilesEmulator(FileServer):
         self.check_model(model)
         if "keyterm" in posted.settings and not model.startswith("nova-3"):
             raise Refused(400, "Bad Request", "Keyterm is supported by Nova-3 only")
+        try:
+            session.check_readings(_readings(posted), model)
+        except session.Refused as refused:
+            raise Refused(400, "Bad Request", str(refused)) from refused
         posted.file = await request.read()
 
     def answer(self, posted: Posted, sound: Sound) -> dict[str, Any]:
-        """One channel, and one reading of it."""
+        """One channel, and as many readings of it as are wanted."""
         rate, seconds = sound.format.rate, sound.duration_ms / 1000
         text = transcript_of(sound.to_pcm16(rate), rate)
         is_punctuated = posted.settings.get("punctuate") == ["true"]
@@ -72,9 +89,12 @@ class DeepgramFilesEmulator(FileServer):
             for word, start, end in timed(text, seconds)
         ]
         sure = 0.9 if text else 0.0
-        channel: dict[str, Any] = {
-            "alternatives": [{"transcript": text, "confidence": sure, "words": words}]
-        }
+        best = {"transcript": text, "confidence": sure, "words": words}
+        others: list[dict[str, Any]] = [
+            {"transcript": one, "confidence": 0.5, "words": []}
+            for one in session.readings_of(text, _readings(posted) or 1)[1:]
+        ]
+        channel: dict[str, Any] = {"alternatives": [best, *others]}
         if posted.settings.get("detect_language") == ["true"]:
             channel |= {"detected_language": "en", "language_confidence": 0.9}
         model = {"name": "emulated", "version": "1", "arch": "nova-3"}
@@ -95,3 +115,9 @@ class DeepgramFilesEmulator(FileServer):
     def refusal(self, refused: Refused) -> dict[str, Any]:
         """With a code and a message."""
         return {"err_code": refused.code, "err_msg": str(refused), "request_id": "refused"}
+
+
+def _readings(posted: Posted) -> int | None:
+    """How many are asked for."""
+    asked = posted.settings.get("alternatives")
+    return None if asked is None else int(asked[0])

@@ -13,11 +13,13 @@ from websockets.exceptions import ConnectionClosed
 
 from beluga_voice.audio.convert import Converter
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16, to_milliseconds
+from beluga_voice.testing.emulators.heard_words import HeardWords
 from beluga_voice.testing.emulators.speech import Faults, Pace, transcript_of
-from beluga_voice.testing.speech import words_in
 
 ENCODINGS = {"linear16": Encoding.PCM16, "mulaw": Encoding.MULAW, "alaw": Encoding.ALAW}
 _RATES = (8000, 48000)
+READING_MODELS = ("nova", "nova-general", "enhanced", "enhanced-general", "base", "base-general")
+"""The older models give other readings, if `alternatives` asks for them; later ones refuse that."""
 
 type Event = dict[str, Any]
 
@@ -60,6 +62,20 @@ class Quirks:
     """The sound of a flush ends inside a sample."""
     odd_bytes: bool = False
     """Messages with sound end inside samples."""
+
+
+def readings_of(text: str, most: int) -> list[str]:
+    """That text, and others that it might be taken for: each lacks one word, from the last on."""
+    words = text.split()
+    others = [" ".join(words[:at] + words[at + 1 :]) for at in range(len(words) - 1, -1, -1)]
+    return [text, *(one for one in others if one)][:most]
+
+
+def check_readings(asked: float | None, model: str) -> int:
+    """How many readings are wanted; raises `Refused` where there is only one."""
+    if asked is not None and model not in READING_MODELS:
+        raise Refused(f"alternatives is not supported by {model}")
+    return 1 if asked is None else int(asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +280,8 @@ class HearingSession(DeepgramSession):
         self._converter = None if is_plain else Converter(shape, pcm16(shape.rate))
         self._step = self.rate * self.STEP_MS // 1000 * 2
         self._rest = b""
+        self.heard = HeardWords()
+        """The words since the last that are final."""
         self.position = 0
         """Samples heard so far."""
         self._idle: asyncio.TimerHandle | None = None
@@ -281,13 +299,15 @@ class HearingSession(DeepgramSession):
             self.close_stream()
             return
         pcm = sound if self._converter is None else self._converter.feed(sound)
-        self._rest += pcm
-        while len(self._rest) >= self._step:
-            step, self._rest = self._rest[: self._step], self._rest[self._step :]
-            self._take_step(step)
+        sound = self._rest + pcm
+        whole = len(sound) - len(sound) % self._step
+        self._rest = sound[whole:]
+        for at in range(0, whole, self._step):
+            self._take_step(sound[at : at + self._step])
 
     def _take_step(self, step: bytes) -> None:
         self.position += len(step) // 2
+        self.heard.hear(step)
         self.hear_step(step)
         if not self._is_over:
             self._go_wrong(to_milliseconds(self.position, self.rate))
@@ -313,9 +333,9 @@ class HearingSession(DeepgramSession):
         hung_up = Goodbye(1011, "NET-0001")
         self._idle = self._later(self._quirks.idle_seconds, lambda: self._leave(hung_up))
 
-    def text_of(self, sound: bytes, *, is_final: bool) -> str:
+    def text_of(self, sound: bytearray, *, is_final: bool) -> str:
         """The words in that sound; before it is over, only those that cost nothing to tell."""
-        return transcript_of(sound, self.rate) if is_final else " ".join(words_in(sound))
+        return transcript_of(bytes(sound), self.rate) if is_final else self.heard.text
 
     def seconds(self, position: int) -> float:
         """A position in the sound, as the wire has it."""

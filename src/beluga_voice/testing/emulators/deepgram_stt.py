@@ -5,14 +5,20 @@ from typing import Any
 
 from beluga_voice.audio.formats import to_milliseconds, to_samples
 from beluga_voice.testing.emulators.deepgram_session import (
+    READING_MODELS,
     Goodbye,
     HearingSession,
     Query,
     Refused,
+    check_readings,
+    readings_of,
 )
 from beluga_voice.testing.emulators.speech import HearingVad, VoiceBegan, VoiceEnded
 
-MODELS = ("nova-3", "nova-3-general", "nova-3-medical", "nova-2", "nova-2-general", "base")
+MODELS = (
+    *("nova-3", "nova-3-general", "nova-3-medical", "nova-2", "nova-2-general"),
+    *READING_MODELS,
+)
 PARAMETERS = frozenset(
     {
         "model",
@@ -30,6 +36,7 @@ PARAMETERS = frozenset(
         "keyterm",
         "keywords",
         "profanity_filter",
+        "alternatives",
         "numerals",
         "tag",
         "mip_opt_out",
@@ -68,6 +75,7 @@ class NovaSession(HearingSession):
         model = query.one("model")
         if model not in MODELS:
             raise Refused(f"No such model/language/tier combination found: {model}")
+        check_readings(query.number("alternatives", 1, 100), model)
         query.format()
         for name in ("interim_results", "vad_events", "punctuate", "smart_format", "numerals"):
             query.is_on(name)
@@ -102,7 +110,7 @@ class NovaSession(HearingSession):
     def _report(self) -> None:
         """Words that are not final, every now and then; silence is settled in long windows."""
         most = self._quirks.settles_after_words
-        if most is not None and len(self._text().split()) >= most:
+        if most is not None and len(self.heard.words) >= most:
             self._settle()
             return
         if self._since_report < to_samples(INTERIM_MS, self.rate):
@@ -127,6 +135,7 @@ class NovaSession(HearingSession):
         if self._voice is not None:
             self._word_end = self._voice[1]
         self._window.clear()
+        self.heard.clear()
         self._window_start = self.position
         self._voice = None
         self._is_unsettled = False
@@ -135,7 +144,7 @@ class NovaSession(HearingSession):
     def _text(self, *, is_final: bool = False) -> str:
         if self._voice is None:
             return ""
-        return self.text_of(bytes(self._window), is_final=is_final)
+        return self.text_of(self._window, is_final=is_final)
 
     def _end_utterance(self) -> None:
         """There was no word for a while."""
@@ -165,6 +174,10 @@ class NovaSession(HearingSession):
         }
         if self.query.one("language") == "multi" and text:
             alternative["languages"] = ["en"]
+        most = int(self.query.number("alternatives", 1, 100) or 1)
+        others: list[dict[str, Any]] = [
+            {"transcript": one, "confidence": 0.5, "words": []} for one in readings_of(text, most)
+        ]
         return {
             "type": "Results",
             "channel_index": [0, 1],
@@ -173,7 +186,7 @@ class NovaSession(HearingSession):
             "is_final": is_final,
             "speech_final": speech_final,
             "from_finalize": from_finalize,
-            "channel": {"alternatives": [alternative]},
+            "channel": {"alternatives": [alternative, *others[1:]]},
             "metadata": {
                 "request_id": self.name,
                 "model_uuid": "emulated",

@@ -5,6 +5,8 @@ deepgram-sdk 7.17.0 (of recordings: `listen/v1/media`); https://developers.deepg
 .../docs/flux/force-end-turn and .../docs/flux/state. The service itself was not reachable.
 """
 
+import re
+
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.interfaces import Capabilities
 
@@ -15,6 +17,11 @@ FLUX_MODELS = frozenset({"flux-general-en", "flux-general-multi"})
 FLUX_MULTILINGUAL = "flux-general-multi"
 KEYTERM_MODELS = "nova-3"
 """Models whose names begin so take `keyterm`; others take `keywords`."""
+
+ALTERNATIVES_MODELS = re.compile(r"(base|enhanced|nova(?!-\d))\b")
+"""Models that give other readings: the first three families. From nova-2 on the service refuses to
+be asked, by https://github.com/orgs/deepgram/discussions/823; descriptions of today leave the
+parameter out, and earlier ones had it as the most readings to give. Read 2026-11-21."""
 
 PCM_RATES = (16000, 8000, 24000, 32000, 44100, 48000)
 MULAW = AudioFormat(Encoding.MULAW, 8000, 1)
@@ -55,6 +62,8 @@ def file_capabilities(model: str) -> Capabilities:
     settings = {"phrases", "wants_words", "wants_punctuation", "filters_profanity"}
     if not model.startswith(KEYTERM_MODELS):
         settings.remove("phrases")
+    if ALTERNATIVES_MODELS.match(model):
+        settings.add("alternatives")
     return Capabilities(
         input_formats=tuple(pcm16(rate) for rate in PCM_RATES),
         output_formats=(),
@@ -77,6 +86,8 @@ def capabilities(model: str) -> Capabilities:
         settings.add("wants_punctuation")
         if not model.startswith(KEYTERM_MODELS):
             settings.remove("phrases")
+        if ALTERNATIVES_MODELS.match(model):
+            settings.add("alternatives")
     return Capabilities(
         input_formats=FORMATS,
         output_formats=(),

@@ -90,6 +90,7 @@ class NovaCodec(ListeningCodec):
             text=best.transcript.strip() if best is not None else "",
             confidence=best.confidence if best is not None else None,
             language=best.languages[0] if best is not None and best.languages else None,
+            others=tuple(one.transcript.strip() for one in heard.channel.alternatives[1:]),
         )
         words = best.words if best is not None else []
         for one, piece in self._shares(self._timed(words), whole, owner):
@@ -124,7 +125,9 @@ class NovaCodec(ListeningCodec):
         for owner in kinds:
             own = tuple(one for one, of in zip(words, owners, strict=True) if of is owner)
             text = " ".join(one.text for one in own)
-            shares.append((owner, replace(whole, start=own[0].start, text=text, words=own)))
+            # Nobody knows whose words those of its other readings are.
+            share = replace(whole, start=own[0].start, text=text, words=own, others=())
+            shares.append((owner, share))
         return shares
 
     def _turn_over(self) -> list[SttEvent]:

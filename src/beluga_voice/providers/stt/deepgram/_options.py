@@ -104,7 +104,7 @@ def file_query_of(options: SttOptions, model: str) -> Query:
         query.append(("detect_language", "true"))
     else:
         query.append(("language", options.language.replace("_", "-")))
-    return query + [("keyterm", phrase) for phrase in options.phrases]
+    return query + _alternatives(options) + [("keyterm", phrase) for phrase in options.phrases]
 
 
 def _nova(options: SttOptions, settings: Settings) -> Query:
@@ -114,6 +114,7 @@ def _nova(options: SttOptions, settings: Settings) -> Query:
         ("interim_results", "true"),
         ("vad_events", "true"),
         ("punctuate", "true" if options.wants_punctuation else "false"),
+        *_alternatives(options),
     ]
     if options.language is not None:
         query.append(("language", options.language.replace("_", "-")))
@@ -125,6 +126,10 @@ def _nova(options: SttOptions, settings: Settings) -> Query:
     if settings.utterance_end_ms is not None:
         query.append(("utterance_end_ms", str(settings.utterance_end_ms)))
     return query
+
+
+def _alternatives(options: SttOptions) -> Query:
+    return [("alternatives", str(options.alternatives))] if options.alternatives > 1 else []
 
 
 def _flux(options: SttOptions, settings: Settings) -> Query:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from beluga_voice.events import TimedWord, Transcript, UtteranceId
+from beluga_voice.providers.answers import readings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,8 @@ class Piece:
     words: tuple[TimedWord, ...] = ()
     confidence: float | None = None
     language: str | None = None
+    others: tuple[str, ...] = ()
+    """Other readings of it, likeliest first."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,6 +88,9 @@ class Utterance:
             ),
             confidence=total / weight if weight else None,
             language=next((one.language for one in pieces if one.language), language),
+            alternatives=readings_of([(one.text, one.others) for one in pieces])
+            if is_final
+            else (),
         )
 
 

@@ -133,6 +133,7 @@ def read_answer(body: bytes) -> Answer:
             ),
             confidence=found.confidence if found.transcript else None,
             language=language,
+            alternatives=tuple(one.transcript for one in channel.alternatives[1:]),
             usage=None if seconds is None else Usage(audio_seconds=seconds),
         )
     # Not chained, and not quoted: it may hold what a person said.

@@ -43,8 +43,9 @@ class DeepgramFiles:
     key or model is told by the link. A recording above 1 GB is posted in parts.
 
     `model` is one of Nova's. `smart_format` writes numbers, dates and the like as people do.
-    `numerals`, `tag` and `mip_opt_out` are as the service has them. What is not answered within
-    `answer_seconds` ends the link (`TIMEOUT`).
+    `numerals`, `tag` and `mip_opt_out` are as the service has them. Other readings
+    (`SttOptions.alternatives`) come from the families `base`, `enhanced` and the first `nova`. What
+    is not answered within `answer_seconds` ends the link (`TIMEOUT`).
 
     The key is `api_key`, or `DEEPGRAM_API_KEY` at the time of connecting. `endpoint` is a host of
     the service, such as `https://api.eu.deepgram.com`, or the whole address without settings. Needs

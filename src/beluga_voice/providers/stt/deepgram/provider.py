@@ -48,7 +48,8 @@ class Deepgram:
     writes numbers, dates and the like as people do. For Flux: `eot_threshold` (0.5 to 1, its own:
     0.7) and `eager_eot_threshold` (0.3 to 0.9) say how sure it has to be that a turn is over, and
     after `eot_timeout_ms` (500 to 60,000) of silence it is over anyhow. `numerals`, `tag` and
-    `mip_opt_out` are as the service has them.
+    `mip_opt_out` are as the service has them. Other readings (`SttOptions.alternatives`) come from
+    the families `base`, `enhanced` and the first `nova`; later ones give one.
 
     A service that gets no further for `finalize_seconds` although an utterance waits for its words,
     or says nothing for `quiet_seconds` although sound flows, has failed:

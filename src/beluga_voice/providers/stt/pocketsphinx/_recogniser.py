@@ -13,6 +13,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -26,6 +27,8 @@ _VARIANT = re.compile(r"\(\d+\)$")
 _FIRST_MEANS = "45.4,-0.1,2.6,10.8,-6.9,1.0,-3.1,-4.4,-1.7,-1.8,4.4,-1.5,2.7"
 """Cepstral means to begin with: the average after five voices, one of them natural. The decoder
 adapts to a voice only after an utterance, so these decide how well the first one goes."""
+_PATHS = 200
+"""How many ways through the words are looked at for other readings: many differ in time alone."""
 
 
 class _Segment(Protocol):
@@ -36,6 +39,7 @@ class _Segment(Protocol):
 
 
 class _Hypothesis(Protocol):
+    hypstr: str
     score: float
 
 
@@ -47,6 +51,7 @@ class Decoder(Protocol):
     def process_raw(self, data: bytes, no_search: bool, full_utt: bool, /) -> int: ...
     def hyp(self) -> _Hypothesis | None: ...
     def seg(self) -> Iterable[_Segment] | None: ...
+    def nbest(self) -> Iterable[_Hypothesis | None] | None: ...
     def lookup_word(self, word: str, /) -> str | None: ...
     def n_frames(self) -> int: ...
 
@@ -95,15 +100,23 @@ class Recogniser:
     `bias` is how much likelier the phrases must be than the general explanation, in natural
     logarithms of the decoders' scaled score for each second of sound; negative favours phrases.
     After `longest_samples` the decoders start afresh within the utterance, to bound memory and
-    the final work; what they found is kept.
+    the final work; what they found is kept. Of the `other_readings` that are wanted, those differ
+    in what was said since.
     """
 
     def __init__(
-        self, general: Decoder, phrases: Decoder | None, *, bias: float, longest_samples: int
+        self,
+        general: Decoder,
+        phrases: Decoder | None,
+        *,
+        bias: float,
+        longest_samples: int,
+        other_readings: int = 0,
     ) -> None:
         self._decoders = (general,) if phrases is None else (general, phrases)
         self._bias = bias
         self._longest_samples = longest_samples
+        self._other_readings = other_readings
         self._carried: list[Word] = []
         self._carried_samples = 0
         self._samples = 0
@@ -130,11 +143,15 @@ class Recogniser:
 
     def finish(self, utterance_id: str) -> Finished:
         """End the utterance; all its words."""
-        words = (*self._carried, *self._finished())
+        is_heard = self._is_open
+        last = self._finished()
+        words = (*self._carried, *last)
+        alternatives = self._others(last) if is_heard and last else ()
         self._forget()
         return Finished(
             utterance_id=utterance_id,
             text=" ".join(word.text for word in words),
+            alternatives=alternatives,
             words=words,
             confidence=sum(word.confidence for word in words) / len(words) if words else None,
             language=LANGUAGE,
@@ -156,6 +173,22 @@ class Recogniser:
             decoder.end_utt()
         self._is_open = False
         return self._words()
+
+    def _others(self, last: Sequence[Word]) -> tuple[str, ...]:
+        """Other readings of the whole utterance, likeliest first; `last` is the best of its end."""
+        if not self._other_readings:
+            return ()
+        best = " ".join(word.text for word in last)
+        scores: dict[str, float] = {}
+        for found in islice(self._best().nbest() or (), _PATHS):
+            if found is None:
+                break
+            text = " ".join(_VARIANT.sub("", word) for word in found.hypstr.split())
+            if text and text != best:
+                scores[text] = max(scores.get(text, 0.0), found.score)
+        likeliest = sorted(scores, key=scores.__getitem__, reverse=True)[: self._other_readings]
+        before = [word.text for word in self._carried]
+        return tuple(" ".join([*before, text]) for text in likeliest)
 
     def _words(self) -> list[Word]:
         heard = self._samples

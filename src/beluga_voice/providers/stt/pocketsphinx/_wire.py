@@ -11,6 +11,8 @@ class Open(msgspec.Struct, tag="open", frozen=True):
     longest_samples: int
     interim_samples: int
     """How often to look for new words; 0 is never."""
+    other_readings: int = 0
+    """How many are wanted of an utterance, beside the best."""
 
 
 class Opened(msgspec.Struct, tag="opened", frozen=True):

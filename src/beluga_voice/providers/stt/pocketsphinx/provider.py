@@ -17,12 +17,13 @@ from typing import override
 
 import msgspec
 
-from beluga_voice.errors import Unsupported
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import LinkReady
 from beluga_voice.interfaces import Capabilities, SttOptions, TurnOwner
 from beluga_voice.providers.stt.pocketsphinx import _wire as wire
 from beluga_voice.providers.stt.worker_link import FORMAT, HearingLink
 from beluga_voice.providers.workers import keep_warm, require
+from beluga_voice.support import refuse_unsupported_stt
 
 _MODULE = "beluga_voice.providers.stt.pocketsphinx.worker"
 
@@ -55,9 +56,13 @@ class Pocketsphinx:
       model's own; nearer to 1 is faster and worse).
     * `segment_seconds`: in a longer utterance the decoder starts afresh, keeping what it found.
     * `max_waiting_seconds`: sound that may wait for a slow decoder before the oldest is dropped.
+    * `answer_seconds`: after which a process that owes an answer is given up.
     * `start_seconds`: how long starting may take.
 
-    Raises nothing before `connect`; that raises `MissingExtra` without the extra `local`.
+    It gives up to nine other readings of an utterance (`SttOptions.alternatives`), which differ in
+    what was said since its last segment began. Raises `ConfigurationError` for settings that make
+    no sense; `connect` raises `Unsupported` for what it cannot do, and `MissingExtra` without the
+    extra `local`.
     """
 
     extra = "local"
@@ -69,7 +74,7 @@ class Pocketsphinx:
         has_interim_transcripts=True,
         has_word_times=True,
         languages=frozenset({"en", "en-US"}),
-        settings=frozenset({"phrases", "wants_words"}),
+        settings=frozenset({"phrases", "wants_words", "alternatives"}),
     )
 
     def __init__(
@@ -80,30 +85,34 @@ class Pocketsphinx:
         beam: float = 1e-48,
         segment_seconds: float = 40.0,
         max_waiting_seconds: float = 30.0,
+        answer_seconds: float = 30.0,
         start_seconds: float = 20.0,
     ) -> None:
+        if answer_seconds <= 0:
+            raise ConfigurationError("answer_seconds should be above 0", op="stt")
         self._phrase_bias = phrase_bias
         self._interim_samples = interim_milliseconds * FORMAT.rate // 1000
         self._settings = msgspec.json.encode({"beam": beam}).decode()
         self._longest_samples = int(segment_seconds * FORMAT.rate)
         self._max_waiting_bytes = int(max_waiting_seconds * FORMAT.rate) * 2
+        self._answer_seconds = answer_seconds
         self._start_seconds = start_seconds
 
     @contextlib.asynccontextmanager
     async def connect(self, options: SttOptions, /) -> AsyncGenerator[PocketsphinxLink]:
         """A link to a process of its own; the model is loaded by the first."""
-        if options.input_format not in (None, FORMAT):
-            raise Unsupported("it hears 16000 Hz mono pcm16 only", op="stt.connect")
-        if options.language and options.language.lower().replace("_", "-").split("-")[0] != "en":
-            raise Unsupported(f"it knows English, not {options.language!r}", op="stt.connect")
+        refuse_unsupported_stt(options, self.capabilities, self.name)
         require("pocketsphinx", "PocketSphinx", extra="local")
         request = wire.Open(
             phrases=options.phrases,
             bias=self._phrase_bias,
             longest_samples=self._longest_samples,
             interim_samples=self._interim_samples if options.wants_interim else 0,
+            other_readings=options.alternatives - 1,
         )
-        link = PocketsphinxLink(max_waiting_bytes=self._max_waiting_bytes)
+        link = PocketsphinxLink(
+            max_waiting_bytes=self._max_waiting_bytes, answer_seconds=self._answer_seconds
+        )
         async with link.running(
             _MODULE, self._settings, opening=request, within_seconds=self._start_seconds
         ):

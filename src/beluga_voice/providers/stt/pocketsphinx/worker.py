@@ -35,7 +35,11 @@ def listen(line: Line, general: Decoder, settings: dict[str, float]) -> None:
     opening = _openings.decode(line.receive())
     phrases, guessed = decoder_for(opening.phrases, general, settings)
     recogniser = Recogniser(
-        general, phrases, bias=opening.bias, longest_samples=opening.longest_samples
+        general,
+        phrases,
+        bias=opening.bias,
+        longest_samples=opening.longest_samples,
+        other_readings=opening.other_readings,
     )
     line.complete(_answers.encode(Opened(pid=os.getpid(), guessed=guessed)))
     unseen = 0

@@ -14,13 +14,14 @@ from typing import override
 import msgspec
 
 from beluga_voice.audio.formats import pcm16
-from beluga_voice.errors import Unsupported
+from beluga_voice.errors import ConfigurationError, Unsupported
 from beluga_voice.events import LinkReady
 from beluga_voice.interfaces import Capabilities, Faithfulness, TtsOptions, Voice, output_format_of
 from beluga_voice.providers.tts.espeak import _voices
 from beluga_voice.providers.tts.espeak import _wire as wire
 from beluga_voice.providers.tts.worker_link import SpeakingLink
 from beluga_voice.providers.workers import keep_warm, require
+from beluga_voice.support import refuse_unsupported_tts
 
 _MODULE = "beluga_voice.providers.tts.espeak.worker"
 _VOICE = re.compile(r"[A-Za-z0-9_+-]{1,40}")
@@ -35,8 +36,14 @@ class EspeakLink(SpeakingLink):
 
     provider = "espeak"
 
-    def __init__(self, *, voice: str, room_bytes: int, max_waiting_characters: int) -> None:
-        super().__init__(room_bytes=room_bytes, max_waiting_characters=max_waiting_characters)
+    def __init__(
+        self, *, voice: str, room_bytes: int, max_waiting_characters: int, answer_seconds: float
+    ) -> None:
+        super().__init__(
+            room_bytes=room_bytes,
+            max_waiting_characters=max_waiting_characters,
+            answer_seconds=answer_seconds,
+        )
         self._voice = voice
 
     @override
@@ -55,11 +62,12 @@ class Espeak:
     * `pitch`: 0 to 100.
     * `max_waiting_characters`: text that may wait to be spoken.
     * `room_seconds`: sound that may wait to be read before speaking pauses.
+    * `answer_seconds`: after which a process that owes sound is given up.
     * `start_seconds`: how long starting may take.
 
     Voice, pace and pitch are those that a speech recogniser understood best.
-    Raises `Unsupported` for a pitch out of range; `connect` raises `MissingExtra` without the
-    extra `local`.
+    Raises `ConfigurationError` for settings that make no sense; `connect` raises `Unsupported` for
+    what it cannot do, and `MissingExtra` without the extra `local`.
     """
 
     extra = "local"
@@ -82,15 +90,19 @@ class Espeak:
         pitch: int = 50,
         max_waiting_characters: int = 1_000_000,
         room_seconds: float = 10.0,
+        answer_seconds: float = 30.0,
         start_seconds: float = 20.0,
     ) -> None:
         if not 0 <= pitch <= 100:
             raise Unsupported(f"a pitch of {pitch} is outside 0 to 100", op="tts")
+        if answer_seconds <= 0:
+            raise ConfigurationError("answer_seconds should be above 0", op="tts")
         self._voice = voice
         self._words_per_minute = words_per_minute
         self._pitch = pitch
         self._max_waiting_characters = max_waiting_characters
         self._room_seconds = room_seconds
+        self._answer_seconds = answer_seconds
         self._start_seconds = start_seconds
 
     @contextlib.asynccontextmanager
@@ -102,6 +114,7 @@ class Espeak:
             voice=request.voices[0],
             room_bytes=int(self._room_seconds * request.rate) * 2,
             max_waiting_characters=self._max_waiting_characters,
+            answer_seconds=self._answer_seconds,
         )
         async with link.running(_MODULE, opening=request, within_seconds=self._start_seconds):
             yield link
@@ -117,9 +130,8 @@ class Espeak:
         return _voices.voices()
 
     def _request(self, options: TtsOptions) -> wire.Open:
+        refuse_unsupported_tts(options, self.capabilities, self.name)
         output = output_format_of(self.capabilities, options.output_format)
-        if output not in self.capabilities.output_formats:
-            raise Unsupported(f"it does not speak in {output}", op="tts.connect")
         pace = round(self._words_per_minute * options.speed)
         if not _SLOWEST <= pace <= _FASTEST:
             raise Unsupported(
