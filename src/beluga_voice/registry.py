@@ -8,9 +8,10 @@ Ours are registered like anybody's: a package adds, for example,
 and `stt("my_service")` finds it. What comes after a colon (`"my_service:large"`) is the model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
+from inspect import signature
 from typing import Any
 
 from beluga_voice.errors import ConfigurationError, UnknownPlugin
@@ -45,11 +46,33 @@ def _points(kind: str) -> dict[str, EntryPoint]:
 
 
 def create(kind: str, spec: str, **settings: Any) -> Any:
-    """Make a plugin from `"name"` or `"name:model"` and its settings."""
+    """Make a plugin from `"name"` or `"name:model"` and its settings.
+
+    Raises `UnknownPlugin`, `MissingExtra`, or `ConfigurationError` for settings that it does not
+    take, naming those it does.
+    """
     name, colon, model = spec.partition(":")
     if colon:
         settings["model"] = model
+    made = load(kind, name)
     try:
-        return load(kind, name)(**settings)
+        return made(**settings)
     except TypeError as error:
-        raise ConfigurationError(f"the {kind} {name!r} does not take this: {error}") from error
+        message = _not_taken(made, settings) or f"has a setting of the wrong type: {error}"
+        raise ConfigurationError(f"the {kind} {name!r} {message}", op=kind) from error
+
+
+def _not_taken(made: Callable[..., Any], settings: Mapping[str, Any]) -> str:
+    """What is wrong with the names of settings; nothing if something else is."""
+    try:
+        parameters = signature(made).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    if any(one.kind is one.VAR_KEYWORD for one in parameters):
+        return ""
+    known = [one.name for one in parameters if one.kind is not one.POSITIONAL_ONLY]
+    if unknown := [one for one in settings if one not in known]:
+        return f"does not take {', '.join(unknown)}; it takes {', '.join(known)}"
+    missing = [one.name for one in parameters if one.default is one.empty]
+    missing = [one for one in missing if one not in settings]
+    return f"needs {', '.join(missing)}" if missing else ""

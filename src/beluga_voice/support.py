@@ -1,5 +1,6 @@
 """What a provider cannot honour of what was asked of it: found before anything is connected."""
 
+from collections.abc import Collection
 from dataclasses import fields, replace
 
 from beluga_voice.errors import Unsupported
@@ -97,6 +98,16 @@ def _refuse(
         lacks.append(f"languages: it does not list {language}")
     if lacks:
         raise Unsupported(f"{provider} cannot honour {'; '.join(lacks)}", op="connect")
+
+
+def unknown_voice(voice: str | None, known: Collection[str]) -> str:
+    """What there is to say of a voice that the list lacks; nothing of one that is there.
+
+    For lists that a service may make longer any day: it is asked all the same.
+    """
+    if voice is None or voice in known:
+        return ""
+    return f"the voice {voice!r} is not among those known here: {', '.join(sorted(known))}"
 
 
 def owner_of(options: S2sOptions, capabilities: Capabilities) -> TurnOwner:

@@ -167,25 +167,6 @@ def test_noise_is_no_failure_of_the_service(name):
     assert transcribed(STT[name], noisy).text.split()[-3:] == TEXT.split()
 
 
-SLOW_TO_EMULATE = ("cartesia manual", "openai live", "deepgram files", "elevenlabs files")
-"""Two emulators look at all the sound again with each piece of it, and simulated connections carry
-115 MB in one piece slowly: an hour takes them minutes."""
-
-
-@pytest.mark.parametrize("name", [one for one in STT if one not in SLOW_TO_EMULATE])
-def test_an_hour_is_transcribed_to_the_last_word(name):
-    """In one stream, and in files of the size that is taken, nothing gets lost."""
-
-    def hour(rate):
-        gap = silence(30 * 60_000 - 600, rate=rate)
-        words = (pcm_of(speech(text, rate=rate)) for text in ("one two", "three four", "five six"))
-        return gap.join(words)
-
-    found = transcribed(STT[name], hour)
-    assert found.duration_ms == 3_600_000
-    assert found.text == "one two three four five six"
-
-
 # ── text ────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from beluga_voice.audio.formats import AudioFormat, pcm16, to_milliseconds
-from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed
+from beluga_voice.errors import LinkLost, ProviderError, Silent, ToolFailed, WrongFormat
 from beluga_voice.events import (
     AnswerTool,
     EndUserTurn,
@@ -154,10 +154,18 @@ async def one_turn(
     capabilities = provider.capabilities
     source = input_format_of(capabilities, options.input_format)
     target = output_format_of(capabilities, options.output_format)
-    speech = recording_of(audio, rate or source.rate, source)
+    speech = recording_of(audio, source.rate if rate is None else rate, source)
     began = asyncio.get_running_loop().time()
     seconds = len(speech) / source.block_bytes / source.rate
     is_paced = _is_paced(options, capabilities)
+    longest = capabilities.max_connection_seconds
+    if is_paced and longest is not None and seconds >= longest:
+        message = (
+            f"this is {seconds:.0f} s of sound at the pace of speech, and a connection to "
+            f"{provider.name} lasts {longest:.0f} s; give it in parts"
+        )
+        raise WrongFormat(message, op="process")
+    turn: _Turn | None = None
     limit = asyncio.timeout(timeout_seconds + (seconds if is_paced else 0))
     try:
         async with limit, provider.connect(options) as link:
@@ -167,6 +175,11 @@ async def one_turn(
         if not limit.expired():
             raise
         message = f"{provider.name} gave no whole answer within {timeout_seconds:g} s"
+        if turn is not None and turn.sent is None:
+            message = (
+                f"{provider.name} had not taken all of the {seconds:.0f} s of sound within "
+                f"{timeout_seconds:g} s; allow more (timeout_seconds), or give less at once"
+            )
         raise Silent(message, op="process", provider=provider.name) from error
     return turn.answer(target)
 

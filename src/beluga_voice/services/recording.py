@@ -1,7 +1,7 @@
 """A recording on its way to a service: in its format, and no faster than it is taken."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Buffer, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -34,18 +34,25 @@ class Backlogged(Protocol):
     def waiting_audio_bytes(self) -> int: ...
 
 
+_FILES = {b"RIFF": "WAV", b"OggS": "OGG", b"fLaC": "FLAC", b"ID3": "MP3"}
+"""How files begin that are handed in as if they were nothing but sound."""
+_PLAIN = frozenset({"B", "b", "c", "h"})
+"""What a buffer of sound holds, by the names of `struct`: bytes, or 16-bit samples."""
+
+
 def recording_of(audio: "bytes | Sound", rate: int, target: AudioFormat) -> bytes:
     """The recording in `target`; bytes are mono 16-bit PCM at `rate`.
 
-    Raises `WrongFormat` if there is no sound in it, or half a sample.
+    Raises `WrongFormat` if there is no sound in it, or half a sample, or if it is a file.
     """
     from beluga_voice.audio.convert import Converter
+    from beluga_voice.audio.wav import Sound
 
-    if isinstance(audio, bytes):
-        pcm = audio
-    else:
+    if isinstance(audio, Sound):
         rate = target.rate
         pcm = audio.to_pcm16(rate)
+    else:
+        pcm = _pcm_of(audio)
     if not pcm:
         raise WrongFormat("there is no sound: give speech", op="audio")
     if len(pcm) & 1:
@@ -55,6 +62,22 @@ def recording_of(audio: "bytes | Sound", rate: int, target: AudioFormat) -> byte
         return pcm
     converter = Converter(pcm16(rate), target)
     return converter.feed(pcm) + converter.flush()
+
+
+def _pcm_of(audio: object) -> bytes:
+    """What was handed in as plain sound; raises `WrongFormat` for what is none."""
+    if not isinstance(audio, Buffer) or memoryview(audio).format not in _PLAIN:
+        message = (
+            f"the sound is of the type {type(audio).__name__}; give bytes of mono 16-bit PCM, or "
+            "what read_wav or read_sound made of a file"
+        )
+        raise WrongFormat(message, op="audio")
+    pcm = bytes(audio)
+    kind = next((what for head, what in _FILES.items() if pcm.startswith(head)), None)
+    if kind is not None:
+        message = f"this is a {kind} file, and no plain PCM; give what read_sound makes of it"
+        raise WrongFormat(message, op="audio")
+    return pcm
 
 
 def silence_of(shape: AudioFormat, milliseconds: int) -> bytes:

@@ -19,6 +19,7 @@ from beluga_voice.interfaces import (
     TurnDetection,
     TurnOwner,
 )
+from beluga_voice.services.given import check_history, check_types, one_of
 from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
 from beluga_voice.services.one_turn import Answer, one_turn
 from beluga_voice.session.tools import tools_of
@@ -94,17 +95,22 @@ class SpeechToSpeechService:
         """Let it answer one utterance, over a connection of its own.
 
         `audio` is a `Sound` (see `read_wav`), or mono 16-bit PCM at `rate`, which is by default the
-        one the service prefers. `context` is what was said before. Tools of the handle are run, and
-        what is said before and after them is the answer.
+        one the service prefers. `context` is what was said before; where a service takes words
+        only, the tool calls in it are left out. Tools of the handle are run, and what is said
+        before and after them is the answer.
 
         All of the recording is answered. A service that finds the ends of turns by itself, and
         takes a pause for one, answers in parts: they are the answer, in order, but for those that
         it broke off because the person went on.
 
-        Raises `WrongFormat` for sound that is none, `Unsupported`, a `ProviderError` if the service
-        fails, and `Silent` if there is no whole answer in time, not counting that of the utterance
-        where it goes out at the pace of speech. Safe to cancel.
+        Raises `WrongFormat` for sound that is none, or lasts longer at the pace of speech than a
+        connection, `Unsupported`, a `ProviderError` if the service fails, and `Silent` if there is
+        no whole answer in time, not counting that of the utterance where it goes out at the pace
+        of speech. Safe to cancel.
         """
+        if not timeout_seconds > 0:
+            raise ConfigurationError("timeout_seconds should be above 0", op="process")
+        check_history(context)
         options = replace(self.options, history=(*self.options.history, *context))
         if TurnOwner.FRAMEWORK in self.capabilities.turn_owners:
             # Nobody has to guess where an utterance ends that is there as a whole.
@@ -136,7 +142,7 @@ def s2s(
     voice: str | None = None,
     language: str | None = None,
     tools: Sequence[Tool | ToolFunction] = (),
-    turn_owner: TurnOwner | None = None,
+    turn_owner: TurnOwner | str | None = None,
     turn_detection: TurnDetection | None = None,
     latency: Latency | str | None = None,
     temperature: float | None = None,
@@ -148,29 +154,28 @@ def s2s(
 
     Without `api_key`, credentials come from the service's own environment variables when it
     connects. `endpoint` is the address of any server that speaks the service's protocol: a proxy,
-    an emulator. `settings` are those of this provider only. Raises `UnknownPlugin`, and
-    `Unsupported` naming the capability for what this service cannot honour; nothing is connected.
+    an emulator. `settings` are those of this provider only. Raises `UnknownPlugin`,
+    `ConfigurationError` for what makes no sense, and `Unsupported` naming the capability for what
+    this service cannot honour; nothing is connected.
     """
+    check_types(locals())
     if isinstance(service, str):
         given = {"model": model, "api_key": api_key, "endpoint": endpoint, **settings}
         made = {name: value for name, value in given.items() if value is not None}
         provider: SpeechToSpeech = registry.create("s2s", service, **made)
     elif model or api_key or endpoint or settings:
         raise ConfigurationError("a provider that is made already takes no settings", op="s2s")
-    else:
+    elif callable(getattr(service, "connect", None)):
         provider = service
-    try:
-        wanted = None if latency is None else Latency(latency)
-    except ValueError:
-        known = ", ".join(Latency)
-        raise ConfigurationError(f"latency should be one of {known}", op="s2s") from None
+    else:
+        raise ConfigurationError("give the name of a service, or a provider", op="s2s")
     options = S2sOptions(
-        instructions=instructions,
+        instructions=instructions or "",
         voice=voice,
         language=language,
-        turn_owner=turn_owner,
+        turn_owner=one_of(TurnOwner, "turn_owner", turn_owner),
         turn_detection=turn_detection,
-        latency=wanted,
+        latency=one_of(Latency, "latency", latency),
         temperature=temperature,
         max_output_tokens=max_output_tokens,
         respond_automatically=respond_automatically,

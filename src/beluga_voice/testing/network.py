@@ -252,12 +252,15 @@ class _Direction:
     def under_way_bytes(self) -> int:
         return self._unread_bytes
 
-    def offer(self, data: bytes) -> bytes:
-        """Take what the window has room for; return the rest."""
+    def offer(self, data: memoryview) -> memoryview:
+        """Take what the window has room for; return the rest.
+
+        A view, so that what is left of a large message is not copied for each window of it.
+        """
         room = self.conditions.window_bytes - self._unread_bytes
         if room <= 0:
             return data
-        taken, rest = (data, b"") if len(data) <= room else (data[:room], data[room:])
+        taken, rest = bytes(data[:room]), data[room:]
         if self._is_cut:
             return rest
         last: _Mark | None = None
@@ -568,7 +571,7 @@ class SimulatedTransport(asyncio.Transport):
         self._outgoing = outgoing
         self._incoming = incoming
         self._server = server
-        self._buffer: deque[bytes] = deque()
+        self._buffer: deque[memoryview] = deque()
         self._buffer_bytes = 0
         self._high_water = 65536
         self._low_water = 16384
@@ -676,7 +679,7 @@ class SimulatedTransport(asyncio.Transport):
                 logger.warning("write() on %r, which is closed", self)
             self._lost_writes += 1
             return
-        rest = bytes(data)
+        rest = memoryview(bytes(data))
         if not self._buffer:
             rest = self._outgoing.offer(rest)
             if not rest:

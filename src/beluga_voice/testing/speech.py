@@ -57,29 +57,54 @@ def pcm_of(words: list[SpokenWord]) -> bytes:
 
 def words_in(pcm: bytes) -> list[str]:
     """The words whose every frame is in `pcm`, in order and unbroken."""
-    words: list[str] = []
-    expected = 0
-    current = b""
-    last = len(pcm) - _HEADER.size
-    start = 0
-    while 0 <= (start := pcm.find(_MARK, start)) <= last:
-        _, index, count, length, size = _HEADER.unpack_from(pcm, start)
-        end = start + size
-        start += _HEADER.size
-        if pcm[end - len(_END) : end] != _END:
-            expected = -1  # this frame broke off
-            continue
-        data = pcm[start : start + length]
+    return WordReader().read(pcm, is_all=True)
+
+
+class WordReader:
+    """Reads the words in sound that comes in pieces of any size, and holds a frame of it at most.
+
+    All that it has given is what `words_in` finds in all that it was given.
+    """
+
+    def __init__(self) -> None:
+        self._held = b""
+        """What was not looked at: a frame that is not all there, or what may begin one."""
+        self._expected = 0
+        self._current = b""
+
+    def read(self, pcm: bytes, *, is_all: bool = False) -> list[str]:
+        """The words that are whole with this piece; a frame is not waited for if it `is_all`."""
+        sound = self._held + pcm if self._held else pcm
+        words: list[str] = []
+        start = 0
+        while (found := sound.find(_MARK, start)) >= 0:
+            if found + _HEADER.size > len(sound):
+                break
+            _, index, count, length, size = _HEADER.unpack_from(sound, found)
+            end = found + size
+            if end > len(sound) and not is_all:
+                break
+            start = found + _HEADER.size
+            if sound[end - len(_END) : end] != _END:
+                self._expected = -1  # this frame broke off
+            elif self._goes_on(index, count, sound[start : start + length]):
+                words.append(self._current.decode())
+        rest = max(start, len(sound) - len(_MARK) + 1) if found < 0 else found
+        self._held = sound[rest:]
+        return words
+
+    def _goes_on(self, index: int, count: int, data: bytes) -> bool:
+        """A frame of a word; whether the word is whole with it."""
         if index == 0:
-            current, expected = data, 0
-        if index != expected or data != current:
-            expected = -1
-            continue
-        expected += 1
-        if expected == count:
-            words.append(data.decode())
-            expected = -1
-    return words
+            self._current, self._expected = data, 0
+        if index != self._expected or data != self._current:
+            self._expected = -1
+            return False
+        self._expected += 1
+        if self._expected < count:
+            return False
+        self._expected = -1
+        return True
 
 
 def silence(milliseconds: float, *, rate: int = 16000) -> bytes:

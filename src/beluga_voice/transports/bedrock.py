@@ -10,13 +10,15 @@ The SDK waits for ever in several places, so none of its promises is awaited wit
 * It reports what fails before a request leaves only to a task of its own. So credentials, region
   and address are looked at before it is called, and the call has a deadline.
 * awscrt does not tell who waits for an answer that the connection broke. `_bedrock_sdk` does.
+* It keeps it to itself for up to half a minute that it does not trust a certificate. So a handshake
+  that takes a quarter of its time is tried beside it with Python's TLS, which says what is wrong.
 * The body holds 16 events and then waits for the peer, also for one that is gone. Sending ends
   when receiving ends.
 * The service answers only after the first events, so opening does not wait for the answer.
 
 What is said outside of the JSON becomes messages too, for a pure codec to read:
 `{"accepted":{}}` once, when the service answered with 200, and
-`{"exception":{"type":...,"message":...,"status":...}}` for each failure it names.
+`{"exception":{"type":...,"message":...,"status":...,"retryAfter":...}}` for each failure it names.
 
 Source: aws-sdk-bedrock-runtime 0.12.0 and awscrt 0.32.2, read and tried 2026-11-21.
 """
@@ -25,7 +27,8 @@ import asyncio
 import os
 import re
 import ssl as tls
-from collections.abc import AsyncGenerator, AsyncIterator
+from asyncio import FIRST_COMPLETED
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,6 +45,7 @@ from beluga_voice.errors import (
     Unreachable,
 )
 from beluga_voice.interfaces import WireMessage
+from beluga_voice.transports.failures import no_connection
 
 CONNECT_SECONDS = 8.0
 CLOSE_SECONDS = 1.0
@@ -182,7 +186,9 @@ class BedrockChannel:
         if not isinstance(error, self._sdk.CallError | self._sdk.UnmodeledEventError):
             raise self._lost() from error
         kind, message, status = _described(error)
-        named = {"type": kind, "message": message, "status": status}
+        # Of `x-amz-retry-after`, in seconds; the SDK's errors have it where the answer had.
+        later = getattr(error, "retry_after", None)
+        named = {"type": kind, "message": message, "status": status, "retryAfter": later}
         return msgspec.json.encode({"exception": named}).decode()
 
     async def finish(self) -> None:
@@ -232,8 +238,7 @@ async def connect_bedrock(
     host = urlsplit(address or f"https://bedrock-runtime.{region}.amazonaws.com").netloc
     deadline = asyncio.get_running_loop().time() + connect_seconds
     late = Unreachable(
-        f"{host} did not answer within {connect_seconds:g} s; check the network, and whether this "
-        "machine trusts its certificate",
+        f"{host} did not answer within {connect_seconds:g} s; check the network and the address",
         op="connect",
         code=ErrorCode.TIMEOUT,
         provider=provider,
@@ -252,9 +257,12 @@ async def connect_bedrock(
             async with asyncio.timeout_at(deadline):
                 stream = await _invoke(sdk, transport, model, region, address, credentials)
                 waiting += sdk.tasks_of(stream)
-                await asyncio.shield(transport.connected)
+                await _connected(transport.connected, _doubt(host, ssl, connect_seconds / 4))
         except TimeoutError as error:
             raise late from error
+        except tls.SSLError as error:
+            message = no_connection(error, host)
+            raise Unreachable(message, op="connect", provider=provider) from error
         except (OSError, sdk.AwsCrtError, sdk.SmithyError) as error:
             raise _unreachable(error, host, provider) from error
         channel = BedrockChannel(stream, transport, sdk, host=host)
@@ -292,6 +300,33 @@ async def _invoke(
     return await client.invoke_model_with_bidirectional_stream(sdk.operation(model))
 
 
+async def _connected(connected: asyncio.Future[None], doubting: Coroutine[Any, Any, None]) -> None:
+    """Wait until the connection stands, or until what doubts it meanwhile says why it cannot."""
+    doubt = asyncio.create_task(doubting, name="bedrock doubt")
+    try:
+        await asyncio.wait({connected, doubt}, return_when=FIRST_COMPLETED)
+        if not connected.done():
+            doubt.result()
+        await asyncio.shield(connected)
+    finally:
+        doubt.cancel()
+        await asyncio.gather(doubt, return_exceptions=True)
+
+
+async def _doubt(host: str, ssl: tls.SSLContext | None, after_seconds: float) -> None:
+    """Try after a while whether a secure connection comes about; raises `SSLError` if none may."""
+    await asyncio.sleep(after_seconds)
+    place = urlsplit(f"https://{host}")
+    context = await asyncio.to_thread(tls.create_default_context) if ssl is None else ssl
+    try:
+        _, writer = await asyncio.open_connection(place.hostname, place.port or 443, ssl=context)
+    except tls.SSLError:
+        raise
+    except OSError:
+        return
+    writer.transport.abort()
+
+
 def _unreachable(error: BaseException, host: str, provider: str) -> Unreachable:
     """Our error for what kept a connection from standing."""
     text = f"{error} {error.__cause__ or ''}"
@@ -307,7 +342,10 @@ def _unreachable(error: BaseException, host: str, provider: str) -> Unreachable:
     elif "ALPN" in text or isinstance(error, ConnectionAbortedError):
         message = f"{host} does not speak HTTP/2; check the address"
     else:
-        message = f"no connection to {host}; check the network"
+        message = (
+            f"{host} ended the connection while it was opened; check the network, and whether the "
+            "address is one with TLS"
+        )
     return Unreachable(message, op="connect", provider=provider)
 
 
@@ -321,7 +359,7 @@ def _described(error: Any) -> tuple[str, str, int | None]:
     if kind == "CallError":
         # One the SDK has no class for; it names it within a sentence.
         found = re.search(r"\bid: (?:[\w.]+#)?(\w+)", message)
-        kind = found[1] if found else "Unknown"
+        kind, message = found[1] if found else "Unknown", f"HTTP status {status}"
     return kind, message, status
 
 

@@ -15,7 +15,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from socket import gaierror
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -44,6 +43,7 @@ from beluga_voice.errors import (
     Unreachable,
 )
 from beluga_voice.interfaces import WireMessage
+from beluga_voice.transports.failures import ADVICE, Advice, no_connection
 
 wire_log = logging.getLogger(f"{__name__}.frames")
 """What the library logs: with `DEBUG`, every header and message, so keys and people's words."""
@@ -120,6 +120,7 @@ async def connect_websocket(
     ssl: tls.SSLContext | None = None,
     proxy: str | None = None,
     provider: str = "",
+    advice: Advice = ADVICE,
 ) -> AsyncGenerator[WebSocketChannel]:
     """Open a websocket, and close it on leaving, within `close_seconds` whatever the peer does.
 
@@ -127,6 +128,7 @@ async def connect_websocket(
     gone. `max_size` is the longest message that is taken, in bytes. Sound does not compress, so
     there is no compression unless asked for. `proxy` is the address of a proxy; without it the
     environment's is used (`HTTPS_PROXY`, `NO_PROXY`, ...), and never one for this machine itself.
+    `advice` is what is said when the service refuses.
 
     Raises `ConfigurationError` for an address or a proxy that makes no sense, `Unreachable`,
     `Denied`, `Overloaded`, `Rejected`, or `BrokenProtocol` where no websocket answers. Cancelling
@@ -153,7 +155,7 @@ async def connect_websocket(
         )
         connection = await opening
     except (OSError, InvalidHandshake, EOFError) as error:
-        raise _named(error, host, provider, connect_seconds) from error
+        raise _named(error, host, provider, connect_seconds, advice) from error
     except (InvalidURI, InvalidProxy, ValueError, ImportError) as error:
         # Not chained: these quote addresses, and addresses have keys in them.
         raise _misconfigured(error, host) from None
@@ -182,47 +184,36 @@ async def _close(connection: ClientConnection, seconds: float) -> None:
     await connection.wait_closed()
 
 
-def _named(error: Exception, host: str, provider: str, connect_seconds: float) -> BelugaError:
+def _named(
+    error: Exception, host: str, provider: str, connect_seconds: float, advice: Advice
+) -> BelugaError:
     """Our error for what kept a websocket from opening."""
     code: ErrorCode | None = None
     match error:
         case InvalidStatus():
-            return _refused(error, host, provider)
+            return _refused(error, host, provider, advice)
         case TimeoutError():
             message = f"{host} did not answer within {connect_seconds:g} s; check the network"
             code = ErrorCode.TIMEOUT
-        case tls.SSLCertVerificationError():
-            message = (
-                f"the certificate of {host} is not trusted ({error.verify_message}); check this "
-                "machine's clock and certificates, or give an ssl context that knows the issuer"
-            )
-        case tls.SSLError():
-            message = (
-                f"no secure connection to {host} ({error.reason or 'TLS failed'}); check that the "
-                "port speaks TLS, and what stands between"
-            )
-        case gaierror():
-            message = f"there is no address for {host}; check the name and the network"
-        case ConnectionRefusedError():
-            message = f"{host} refused the connection; check that the service runs there"
         case ProxyError():
             message = f"the proxy gave no connection to {host}; check its settings and NO_PROXY"
-        case InvalidMessage() | EOFError():
-            message = f"{host} ended the connection while it was opened"
-        case OSError():
-            message = f"no connection to {host}: {error.strerror or 'no address of it answered'}"
+        case InvalidMessage() | EOFError() | OSError():
+            message = no_connection(error, host)
         case _:
             message = f"{host} does not speak websocket; check the address"
             return BrokenProtocol(message, op="connect", provider=provider)
     return Unreachable(message, op="connect", code=code, provider=provider)
 
 
-def _refused(error: InvalidStatus, host: str, provider: str) -> BelugaError:
+def _refused(error: InvalidStatus, host: str, provider: str, advice: Advice) -> BelugaError:
     """Our error for an HTTP status that is not 101."""
     status = error.response.status_code
     seen = f"{host} answered with HTTP status {status}"
     if status in _DENIALS:
-        return Denied(f"{seen}; check the key and what it may do", op="connect", provider=provider)
+        return Denied(f"{seen}; {advice.denied}", op="connect", provider=provider)
+    if 200 <= status < 300:
+        message = f"{seen}, like a web page: it does not speak websocket; check the address"
+        return BrokenProtocol(message, op="connect", provider=provider)
     if status in _OVERLOADS:
         return Overloaded(
             f"{seen}; come back later",
@@ -232,10 +223,12 @@ def _refused(error: InvalidStatus, host: str, provider: str) -> BelugaError:
         )
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
         return Unreachable(f"{seen}; the service is in trouble", op="connect", provider=provider)
-    advice = "check the model and the settings"
+    told = advice.rejected
     if 300 <= status < 400:
-        advice = "redirects are not followed; use the address it redirects to"
-    return Rejected(f"{seen}; {advice}", op="connect", provider=provider)
+        told = "redirects are not followed; use the address it redirects to"
+    elif status == HTTPStatus.NOT_FOUND:
+        told = f"{told}, and the address"
+    return Rejected(f"{seen}; {told}", op="connect", provider=provider)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

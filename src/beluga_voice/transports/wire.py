@@ -42,7 +42,7 @@ from beluga_voice.errors import (
 )
 from beluga_voice.events import ErrorCategory, LinkClosed, SendAudio, ServiceFailed
 from beluga_voice.interfaces import Capabilities, Channel, Codec, WireMessage
-from beluga_voice.transports.failures import error_of
+from beluga_voice.transports.failures import Advice, error_of
 from beluga_voice.transports.feed import Feed
 
 log = logging.getLogger(__name__)
@@ -104,11 +104,13 @@ class WireLink[S, R]:
         name: str = "wire",
         max_audio_bytes: int = MAX_AUDIO_BYTES,
         is_ready: Callable[[R], bool] | None = None,
+        advice: Advice | None = None,
     ) -> None:
         self._codec = codec
         self._replying = codec if isinstance(codec, ReplyingCodec) else None
         self._channel = channel
         self._is_ready = is_ready
+        self._advice = advice
         self._opening = asyncio.Event()
         self._refusal: ProviderError | None = None
         self._name = name
@@ -167,7 +169,10 @@ class WireLink[S, R]:
             async with asyncio.timeout_at(deadline):
                 await self._opening.wait()
         except TimeoutError as error:
-            message = f"{self._name} is connected, but did not get ready in time"
+            message = (
+                f"{self._name} is connected, but did not get ready in time; try again, and check "
+                "the address"
+            )
             raise Silent(message, op="connect", provider=self._name) from error
         if self._refusal is not None:
             raise self._refusal
@@ -334,7 +339,11 @@ class WireLink[S, R]:
             self._opening.set()
         elif isinstance(event, ServiceFailed) and event.is_fatal:
             self._refusal = error_of(
-                event, op="connect", provider=self._name, otherwise=Unreachable
+                event,
+                op="connect",
+                provider=self._name,
+                otherwise=Unreachable,
+                advice=self._advice,
             )
             self._opening.set()
         elif isinstance(event, LinkClosed):
@@ -380,6 +389,7 @@ class WireProvider[O, S, R]:
     `codec_of` makes a new codec for each connection and raises `ConfigurationError` for options it
     cannot honour; `open_channel` opens the wire and raises `ProviderError`. With `is_ready`,
     connecting includes waiting for the first event it is true for, all within `ready_seconds`.
+    `advice` is added to what the service says when it refuses meanwhile.
     """
 
     def __init__(
@@ -391,6 +401,7 @@ class WireProvider[O, S, R]:
         *,
         max_audio_bytes: int = MAX_AUDIO_BYTES,
         is_ready: Callable[[R], bool] | None = None,
+        advice: Advice | None = None,
         ready_seconds: float = READY_SECONDS,
     ) -> None:
         self.name = name
@@ -400,6 +411,7 @@ class WireProvider[O, S, R]:
         self._max_audio_bytes = max_audio_bytes
         self._is_ready = is_ready
         self._ready_seconds = ready_seconds
+        self._advice = advice
 
     @asynccontextmanager
     async def connect(self, options: O, /) -> AsyncGenerator[WireLink[S, R]]:
@@ -418,6 +430,7 @@ class WireProvider[O, S, R]:
                 name=self.name,
                 max_audio_bytes=self._max_audio_bytes,
                 is_ready=self._is_ready,
+                advice=self._advice,
             )
             async with link.running():
                 await link.wait_ready(deadline)

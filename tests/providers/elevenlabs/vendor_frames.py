@@ -136,14 +136,31 @@ class ErrorEvent(_Exact):
     code: Literal[1000, 1002, 1008, 1011]
     message: str
     error_type: Literal[
+        "unknown",
         "invalid_message",
+        "telephony_agent_error",
+        "mcp_tool_error",
+        "mcp_https_error",
         "value_error",
+        "missing_fields",
         "override_error",
+        "missing_dynamic_variable_transfer",
         "missing_dynamic_variable",
+        "websocket_disconnect",
+        "safety_violation",
         "llm_timeout",
         "transport_receive_timeout",
+        "asyncio_timeout",
+        "http_exception",
         "max_duration_exceeded",
         "llm_error",
+        "custom_llm_error",
+        "cascade_brain_error",
+        "asr_transcription_error",
+        "vad_error",
+        "turn_probability_error",
+        "tts_cascade_error",
+        "redis_timeout_error",
         "unknown_websocket_crash",
     ]
 

@@ -118,7 +118,7 @@ def test_a_refused_configuration(settings: dict[str, Any], words: str) -> None:
 
 def test_a_service_that_says_nothing() -> None:
     """A service that connects and is silent is given up in time."""
-    error, at = failure(Faults(is_mute=True), ready_seconds=3)
+    error, at = failure(Faults(is_mute=True), connect_seconds=3)
     assert type(error) is Silent
     assert at == 3
 
@@ -177,7 +177,7 @@ def test_the_key_comes_from_the_environment_in_a_header(
         {"model": "gemini-3.8-live-extended-thinking", "tools_wait": True},
         {"model": "gemini-3.1-flash-live-preview", "tools_wait": False},
         {"compression_trigger_tokens": 0},
-        {"endpoint": "https://example.com"},
+        {"endpoint": "ftp://example.com"},
         {"api_version": "v2"},
     ],
 )

@@ -124,7 +124,7 @@ def test_the_key_may_come_from_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "kind", "is_retryable", "words"),
     [
-        ({"api_key": "wrong"}, Denied, False, "check it"),
+        ({"api_key": "wrong"}, Denied, False, "XAI_API_KEY, or api_key"),
         ({"model": "grok-5"}, Rejected, False, "404"),
         ({"faults": [Faults(refuse_status=401)]}, Denied, False, "401"),
         (

@@ -120,18 +120,28 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     completion_end: CompletionEnd | None = None
 
 
+def check_server(event: dict[str, Any]) -> None:
+    """Raise if the service would not say this."""
+    assert len(event) == 1
+    msgspec.convert(event, Event)
+
+
+def check_client(event: dict[str, Any]) -> None:
+    """Raise if the service would not take this."""
+    parse(msgspec.json.encode({"event": event}))
+
+
 def check_events(service: NovaSonicEmulator) -> None:
     """Every event of both sides is one that the documentation allows, and none was refused."""
     for session in service.sessions:
         assert session.received
         assert not session.errors
         for event in session.received:
-            parse(msgspec.json.encode({"event": event}))
+            check_client(event)
         begun: set[str] = set()
         open_blocks: set[str] = set()
         for event in session.sent:
-            assert len(event) == 1
-            msgspec.convert(event, Event)
+            check_server(event)
             ((name, fields),) = event.items()
             if name == "contentStart":
                 assert fields["contentId"] not in begun

@@ -390,7 +390,7 @@ def test_bedrock_that_breaks_before_it_answers() -> None:
 
 
 def test_bedrock_behind_a_port_that_never_answers() -> None:
-    """A handshake that never completes is given up in time, with a hint at certificates."""
+    """A handshake that never completes is given up in time."""
 
     async def scene() -> None:
         held: list[asyncio.StreamWriter] = []
@@ -403,7 +403,7 @@ def test_bedrock_behind_a_port_that_never_answers() -> None:
             connect_seconds=1.5,
         )
         _bedrock_sdk.tls_context(None)  # what has to be read once takes a part of the time
-        with pytest.raises(Unreachable, match=r"within 1\.5 s.*certificate"):
+        with pytest.raises(Unreachable, match=r"within 1\.5 s; check the network"):
             async with made.connect(S2sOptions()):
                 pass
         for writer in held:

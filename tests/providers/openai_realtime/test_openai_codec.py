@@ -58,7 +58,7 @@ from beluga_voice.providers.s2s.openai_realtime._capabilities import capabilitie
 from beluga_voice.providers.s2s.openai_realtime._codec import OpenAIRealtimeCodec
 from beluga_voice.providers.s2s.openai_realtime._options import Settings, url_of
 from beluga_voice.providers.s2s.openai_realtime._reading import HANDLED, IGNORED
-from providers.openai_realtime.openai_stage import CLIENT_EVENT, SERVER_EVENT
+from providers.openai_realtime.openai_stage import check_client, check_server
 
 OURS = S2sOptions(turn_owner=TurnOwner.FRAMEWORK)
 RESPONSE = ResponseId("3-resp_1")
@@ -80,7 +80,7 @@ class Wire:
     def _read(self, messages):
         sent = [json.loads(message) for message in messages]
         for one in sent:
-            CLIENT_EVENT.validate_python(one)
+            check_client(one)
         return sent
 
     def send(self, command):
@@ -683,7 +683,7 @@ def test_what_a_message_means(kind, fields, events):
     """Each message gives these events."""
     wire = Wire()
     if kind in HANDLED | IGNORED and "error" not in fields:
-        SERVER_EVENT.validate_python({"type": kind, "event_id": "e", **fields})
+        check_server({"type": kind, "event_id": "e", **fields})
     assert wire.hear(kind, **fields) == events
 
 

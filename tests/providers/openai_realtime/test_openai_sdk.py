@@ -13,8 +13,8 @@ from beluga_voice.testing.emulators.speech import Calls, Pace, Speaks
 from beluga_voice.testing.speech import pcm_of, silence, speech, words_in
 from providers.openai_realtime.openai_stage import (
     LONG,
-    SERVER_EVENT,
     check_frames,
+    check_server,
     long_brain,
     scripted,
 )
@@ -38,7 +38,7 @@ async def until(connection, kind):
     events = []
     while True:
         event = await connection.recv()
-        SERVER_EVENT.validate_python(event.model_dump())
+        check_server(event.model_dump())
         events.append(event)
         if event.type == kind:
             return events
@@ -267,7 +267,7 @@ def test_a_wrong_message_is_answered_with_an_error(frame, code):
             await until(connection, "response.done")
         check_errors = [one for one in service.sessions[0].sent if one["type"] == "error"]
         for one in check_errors:
-            SERVER_EVENT.validate_python(one)
+            check_server(one)
         return event
 
     event = asyncio.run(scene())

@@ -19,6 +19,7 @@ from websockets.http11 import Request, Response
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
 from beluga_voice.audio.g711 import mulaw_decode
 from beluga_voice.testing.emulators.listening_server import ListeningServer, ListeningSession
+from beluga_voice.testing.emulators.heard_words import HeardWords
 from beluga_voice.testing.emulators.speech import (
     UNINTELLIGIBLE,
     Faults,
@@ -29,7 +30,7 @@ from beluga_voice.testing.emulators.speech import (
     transcript_of,
 )
 from beluga_voice.testing.emulators.websocket_server import Sent, query_of, refusal
-from beluga_voice.testing.speech import WORD_MS, words_in
+from beluga_voice.testing.speech import WORD_MS
 
 PATH = "/v3/ws"
 KEY = "assemblyai-emulated"
@@ -105,6 +106,7 @@ class AssemblyAiSession(ListeningSession):
         self._vad = HearingVad(rate=self._rate or 16000, silence_ms=float(silence))
         self._turns = 0
         self._buffer = bytearray()
+        self._heard = HeardWords()
         self._words: list[dict[str, Any]] = []
         self._position = 0
         self._voice = 0, 0
@@ -239,9 +241,7 @@ class AssemblyAiSession(ListeningSession):
                 self.say({"type": "SpeechStarted", "timestamp": self._ms(change.at)})
         if self._vad.is_voice and any(pcm):
             self._voice = self._voice[0], self._position
-        # Only words that cost nothing to tell: real speech is understood when its turn is over.
-        found = words_in(bytes(self._buffer)) if self._vad.is_voice else []
-        for word in found[len(self._words) :]:
+        for word in self._heard.hear(pcm):
             end = self._ms(self._position)
             self._add(word, max(end - WORD_MS, 0), end)
             self._turn(self._words, self._turns, is_end=False)
@@ -292,6 +292,7 @@ class AssemblyAiSession(ListeningSession):
         if not self._words:
             self._understand()
         self._buffer.clear()
+        self._heard.clear()
         if not self._words or self._quirks.never_final:
             return
         words, order = self._words, self._turns

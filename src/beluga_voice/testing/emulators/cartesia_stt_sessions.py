@@ -15,6 +15,7 @@ from beluga_voice.audio.formats import (
     to_samples,
 )
 from beluga_voice.testing.emulators.cartesia_server import CartesiaSession
+from beluga_voice.testing.emulators.heard_words import HeardWords
 from beluga_voice.testing.emulators.speech import (
     Faults,
     HearingVad,
@@ -23,7 +24,7 @@ from beluga_voice.testing.emulators.speech import (
     VoiceEnded,
     transcript_of,
 )
-from beluga_voice.testing.speech import words_in
+from beluga_voice.testing.speech import WordReader
 
 ENCODINGS = {
     "pcm_s16le": Encoding.PCM16,
@@ -140,8 +141,8 @@ class TurnsSession(SttSession):
         self._eager = HearingVad(rate=self.rate, silence_ms=EAGER_MS)
         self._ears = HearingVad(rate=self.rate, silence_ms=min(self._timeout, PATIENCE_MS))
         self._heard = bytearray()
+        self._words = HeardWords()
         self._begins = 0
-        self._told = 0
 
     def order(self, text: str) -> None:
         """Settings for the turns to come, or the end."""
@@ -179,6 +180,7 @@ class TurnsSession(SttSession):
 
     def _listen(self, pcm: bytes) -> None:
         self._heard += pcm
+        new_words = self._words.hear(pcm)
         for change in self._eager.hear(pcm):
             if self._ears.is_voice and isinstance(change, VoiceBegan):
                 self.later(self.frame("turn.resume"))
@@ -188,23 +190,16 @@ class TurnsSession(SttSession):
         for change in self._ears.hear(pcm):
             match change:
                 case VoiceBegan(at=at):
-                    self._begins, self._told = at, 0
+                    self._begins = at
                     self._lead = self.spaced("x")[:-1]
                     self.later(self.frame("turn.start"))
                 case VoiceEnded(at=at):
                     self._turn_ended(at)
-        if self._ears.is_voice:
-            self._update()
+        if self._ears.is_voice and new_words:
+            self.later(self.frame("turn.update", transcript=self._lead + self._words.text))
 
     def _turn(self, end: int) -> bytes:
         return bytes(self._heard[2 * self._begins : 2 * end])
-
-    def _update(self) -> None:
-        words = words_in(self._turn(len(self._heard) // 2))
-        if len(words) > self._told:
-            self._told = len(words)
-            text = self._lead + " ".join(words)
-            self.later(self.frame("turn.update", transcript=text))
 
     def _turn_ended(self, at: int) -> None:
         pcm = self._turn(at)
@@ -223,9 +218,11 @@ class ManualSession(SttSession):
         asked = self.query.get("max_silence_duration_secs", [str(WHISPER_SILENCE_SECONDS)])[0]
         self._is_whisper = self.query["model"][0].startswith("ink-whisper")
         self._ears = HearingVad(rate=self.rate, silence_ms=float(asked) * 1000)
-        self._heard = b""
+        self._sound = bytearray()
+        """What came since the last final text."""
+        self._words = HeardWords()
         self._begins = 0
-        self._told = 0
+        """Samples before that."""
 
     def order(self, text: str) -> None:
         """Bare words, no JSON."""
@@ -242,27 +239,24 @@ class ManualSession(SttSession):
 
     def hear(self, pcm: bytes) -> None:
         """Write along; the older model finalises by itself."""
-        self._heard += pcm
+        self._sound += pcm
+        new_words = self._words.hear(pcm)
         ended = any(isinstance(change, VoiceEnded) for change in self._ears.hear(pcm))
         if ended and self._is_whisper:
             self.later(*self._transcripts())
             return
-        words = words_in(self._sound())
-        if len(words) > self._told:
-            self._told = len(words)
+        if new_words:
             lead = " " if self._texts else ""
-            text = lead + " ".join(words)
-            self.later(self.frame("transcript", is_final=False, text=text))
-
-    def _sound(self) -> bytes:
-        return self._heard[2 * self._begins :]
+            self.later(self.frame("transcript", is_final=False, text=lead + self._words.text))
 
     def _transcripts(self) -> list[dict[str, Any]]:
         """What was said since the last final text."""
         if self.fail_once():
             return []
-        pcm, begins = self._sound(), self._begins
-        self._begins, self._told = len(self._heard) // 2, 0
+        pcm, begins = bytes(self._sound), self._begins
+        self._begins += len(pcm) // 2
+        self._sound.clear()
+        self._words.clear()
         text = transcript_of(pcm, self.rate)
         if not text:
             return []
@@ -280,10 +274,12 @@ class ManualSession(SttSession):
         """Words, each for as long as it can have sounded, in seconds of the connection."""
         words: list[dict[str, Any]] = []
         size = 2 * (self.rate // 50)
+        reader = WordReader()
         start, end = 0, 0
         while end < len(pcm):
+            piece = pcm[end : end + size]
             end += size
-            if found := words_in(pcm[start:end]):
+            if found := reader.read(piece):
                 begin = end // 2 - len(pcm[start:end].lstrip(b"\0")) // 2
                 place = {
                     "start": (begins + begin) / self.rate,

@@ -129,6 +129,7 @@ class FluxSession(HearingSession):
             self._say({**self.sent[-1]}, after_ms=self._pace.transcript_ms)
         self._turn += 1
         self._sound.clear()
+        self.heard.clear()
         self._turn_start = self.position
         self._voice = None
         self._is_open = self._is_eager = False
@@ -137,7 +138,7 @@ class FluxSession(HearingSession):
     def _text(self, *, is_final: bool = False) -> str:
         if self._voice is None:
             return ""
-        return self.text_of(bytes(self._sound), is_final=is_final)
+        return self.text_of(self._sound, is_final=is_final)
 
     def _turn_info(self, event: str, *, trigger: str | None = None) -> None:
         self._since_update = 0

@@ -10,8 +10,7 @@ some was under way.
 import asyncio
 import base64
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -43,9 +42,11 @@ from beluga_voice.testing.emulators.elevenlabs_agents_hearing import (
 from beluga_voice.testing.emulators.elevenlabs_agents_settings import (
     CLOSE_CODES,
     FORMATS,
+    PASSING,
     EmulatedAgent,
     check,
 )
+from beluga_voice.testing.emulators.mishaps import Mishap, Mishaps
 from beluga_voice.testing.emulators.speech import (
     Asked,
     Brain,
@@ -57,6 +58,8 @@ from beluga_voice.testing.emulators.speech import (
     echo,
     voice,
 )
+from beluga_voice.testing.emulators.websocket_server import End, Sent, Stall, write
+from beluga_voice.testing.emulators.witness import Side, show
 from beluga_voice.testing.speech import WORD_MS, SpokenWord, pcm_of
 
 SILENCE_MS = 500
@@ -114,7 +117,8 @@ class AgentConversation:
         self.initiation: Initiation | None = None
         self.closed: tuple[int, str] | None = None
         """How the service closed; `None` if it did not."""
-        self._out: asyncio.Queue[dict[str, Any] | str | tuple[int, str]] = asyncio.Queue()
+        self._out: asyncio.Queue[Sent] = asyncio.Queue()
+        self._mishaps = Mishaps(faults)
         self._tasks: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._hearing: AgentHearing | None = None
@@ -129,7 +133,6 @@ class AgentConversation:
         self._words: list[tuple[float, str]] = []
         self._text = ""
         self._sounding_until = 0.0
-        self._spoken_samples = 0
         self._calls: dict[str, tuple[str, asyncio.Future[ToolResult]]] = {}
         self._call_count = 0
         self._left_calls: set[str] = set()
@@ -142,7 +145,9 @@ class AgentConversation:
         """Talk until either side ends it."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            writer = tasks.create_task(self._write(), name="emulator writer")
+            writer = tasks.create_task(write(self._connection, self._out), name="emulator writer")
+            if self._faults.is_mute:
+                self._out.put_nowait(Stall())
             if self._refusal:
                 self.close(3000, self._refusal)
             if (after_ms := self._faults.expire_after_ms) is not None:
@@ -159,25 +164,14 @@ class AgentConversation:
                 if self._turn is not None:
                     self._turn.cancel()
 
-    async def _write(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                match await self._out.get():
-                    case (code, reason):
-                        await self._connection.close(code, reason)
-                        return
-                    case str() as raw:
-                        await self._connection.send(raw)
-                    case frame:
-                        await self._connection.send(msgspec.json.encode(frame).decode())
-
     def say(self, type: str, **fields: Any) -> None:
         """Send a frame, if the agent is set up to."""
-        if self._faults.is_mute or self.closed or type not in self._events_wanted():
+        if self.closed or type not in self._events_wanted():
             return
         frame = {"type": type, **fields}
         self.sent.append(frame)
-        self._out.put_nowait(frame)
+        show("elevenlabs", Side.SERVICE, frame)
+        self._out.put_nowait(msgspec.json.encode(frame).decode())
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection as the service does."""
@@ -186,18 +180,15 @@ class AgentConversation:
             if self._turn is not None and self._turn is not asyncio.current_task():
                 self._turn.cancel()
             # No more than fits into a close frame.
-            self._out.put_nowait((code, reason.encode()[:120].decode(errors="ignore")))
+            self._out.put_nowait(End(code, reason.encode()[:120].decode(errors="ignore")))
 
     def fail(self, kind: str, message: str = "") -> None:
-        """Say what is wrong, and end the connection."""
+        """Say what is wrong, and end the connection, unless it goes on after such an error."""
         code = self._faults.close_code or CLOSE_CODES.get(kind, 1011)
         error = {"code": CLOSE_CODES.get(kind, 1011), "error_type": kind, "message": message}
         self.say("error", error_event=error)
-        self.close(code, message or kind)
-
-    def drop(self) -> None:
-        """Break the connection without a word."""
-        self._connection.transport.abort()
+        if kind not in PASSING:
+            self.close(code, self._faults.close_reason or message or kind)
 
     def expire(self) -> None:
         """End a conversation that has lasted too long."""
@@ -244,6 +235,8 @@ class AgentConversation:
         except BadFrame as error:
             self.errors.append(str(error))
             self.fail(error.kind, str(error))
+        else:
+            show("elevenlabs", Side.CLIENT, plain)
 
     # ── the beginning ───────────────────────────────────────────────────────────────────────
 
@@ -359,9 +352,10 @@ class AgentConversation:
         self._left_results.clear()
         while True:
             await _pause(self._service.pace.thinking_ms)
-            if self._faults.error_code is not None:
-                self.fail(self._faults.error_code)
-                return
+            if self._mishaps.takes_error():
+                self.fail(self._faults.error_code or "", self._faults.error_message or "")
+                if self.closed:
+                    return
             asked = Asked(
                 text=" ".join(self._unanswered),
                 instructions=self._instructions,
@@ -414,8 +408,7 @@ class AgentConversation:
         for number, word in enumerate(words):
             if number:
                 await _pause(self._service.pace.word_ms)
-            self._utter(word, is_last=number == len(words) - 1)
-            await self._go_wrong()
+            await self._go_wrong(self._utter(word, is_last=number == len(words) - 1))
 
     def _is_whole(self) -> None:
         """What the agent had to say for now is said."""
@@ -423,42 +416,42 @@ class AgentConversation:
             marker = {"event_id": self._events}
             self.say("agent_response_complete", agent_response_complete_event=marker)
 
-    def _utter(self, word: SpokenWord, *, is_last: bool) -> None:
+    def _utter(self, word: SpokenWord, *, is_last: bool) -> float:
+        """Send a word; gives how long it sounds, in milliseconds."""
         pcm = pcm_of([word])
         samples = len(pcm) // 2
-        self._spoken_samples += samples
         sounding = max(self._sounding_until, self._loop.time())
         self._sounding_until = sounding + samples / self._output.rate
         self._words.append((self._sounding_until, word.text))
+        length_ms = to_milliseconds(samples, self._output.rate)
         event: dict[str, Any] = {
             "audio_base_64": self._encoded(pcm),
             "event_id": self._next_event(),
-            "alignment": _alignment(word.text, to_milliseconds(samples, self._output.rate)),
+            "alignment": _alignment(word.text, length_ms),
         }
         if is_last and self._service.ending == "final":
             event["is_final"] = True
         self.say("audio", audio_event=event)
+        return length_ms
 
     def _encoded(self, pcm: bytes) -> str:
         sound = convert(pcm, pcm16(self._output.rate), self._output)
         return base64.b64encode(sound).decode()
 
-    async def _go_wrong(self) -> None:
-        """What the faults want by now."""
-        faults = self._faults
-        sent_ms = to_milliseconds(self._spoken_samples, self._output.rate)
-        if _is_due(faults.malformed_after_audio_ms, sent_ms):
-            self._faults = replace(faults, malformed_after_audio_ms=None)
-            self._out.put_nowait('{"type":"audio","audio_event":')
-        if _is_due(faults.drop_after_audio_ms, sent_ms):
-            await asyncio.sleep(0)  # what was said goes out first
-            if faults.close_code is None:
-                self.drop()
-            else:
-                self.close(faults.close_code)
-            await self._loop.create_future()
-        if _is_due(faults.stall_after_audio_ms, sent_ms):
-            await self._loop.create_future()
+    async def _go_wrong(self, ms: float) -> None:
+        """What happens now that so much more sound was sent."""
+        for mishap in self._mishaps.sounded(ms):
+            match mishap:
+                case Mishap.MALFORMED:
+                    self._out.put_nowait('{"type":"audio","audio_event":')
+                case Mishap.STALL:
+                    self._out.put_nowait(Stall())
+                case Mishap.DROP:
+                    if self._faults.close_code is None:
+                        self._out.put_nowait(End())
+                    else:
+                        self.close(self._faults.close_code, self._faults.close_reason)
+                    await self._loop.create_future()
 
     def _interrupt(self) -> None:
         """Stop the agent's turn, if there is one."""
@@ -567,7 +560,3 @@ def _alignment(word: str, length_ms: float) -> dict[str, Sequence[Any]]:
 async def _pause(milliseconds: float) -> None:
     if milliseconds > 0:
         await asyncio.sleep(milliseconds / 1000)
-
-
-def _is_due(after_ms: float | None, sent_ms: float) -> bool:
-    return after_ms is not None and sent_ms >= after_ms

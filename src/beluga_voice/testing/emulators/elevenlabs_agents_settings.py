@@ -61,6 +61,8 @@ CLOSE_CODES = {
     "value_error": 1008,
 }
 """By the type of an error; all others close with 1011."""
+PASSING = frozenset({"mcp_tool_error", "mcp_https_error"})
+"""The types of the errors after which the conversation goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

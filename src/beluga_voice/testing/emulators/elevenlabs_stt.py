@@ -34,6 +34,7 @@ from beluga_voice.testing.emulators.elevenlabs_stt_frames import (
     chunk_of,
     settings_of,
 )
+from beluga_voice.testing.emulators.heard_words import HeardWords
 from beluga_voice.testing.emulators.speech import (
     Faults,
     HearingVad,
@@ -42,7 +43,6 @@ from beluga_voice.testing.emulators.speech import (
     transcript_of,
 )
 from beluga_voice.testing.emulators.websocket_server import refusal
-from beluga_voice.testing.speech import words_in
 
 PATH = ("v1", "speech-to-text", "realtime")
 MIN_COMMIT_MS = 300
@@ -129,6 +129,7 @@ class ScribeSession:
         self._rate = 16000
         self._sound = bytearray()
         """What was not settled yet, as 16-bit PCM."""
+        self._words_heard = HeardWords()
         self._before = 0
         """Samples before that."""
         self._looked_at = 0
@@ -196,6 +197,7 @@ class ScribeSession:
         if not pcm:
             return
         self._sound += pcm
+        self._words_heard.hear(pcm)
         loud_ms = to_milliseconds(len(pcm) // 2, self._rate) if rms(pcm) > LOUD else 0.0
         if not self.line.count(loud_ms):
             return
@@ -218,8 +220,7 @@ class ScribeSession:
     def _tell_partial(self) -> None:
         if self._quirks.is_deaf:
             return
-        # Only words that cost nothing to tell: real speech is understood when it is settled.
-        text = " ".join(words_in(bytes(self._sound)))
+        text = self._words_heard.text
         if text and text != self._partial:
             self._partial = text
             self.line.say({"message_type": "partial_transcript", "text": text})
@@ -239,6 +240,7 @@ class ScribeSession:
         begin = self._before
         self._before += self._samples
         self._sound.clear()
+        self._words_heard.clear()
         self._looked_at, self._partial = 0, ""
         if self._quirks.is_never_final:
             return
@@ -267,7 +269,12 @@ class ScribeSession:
         """Where the words sound, in seconds of the session: they share its voiced frames."""
         size = to_samples(FRAME_MILLISECONDS, self._rate) * 2
         frames = range(0, len(pcm), size)
-        voiced = [at for at in frames if rms(pcm[at : at + size]) > LOUD] or [*frames]
+        still = bytes(size)
+        voiced = [
+            at
+            for at in frames
+            if (frame := pcm[at : at + size]) != still and rms(frame) > LOUD
+        ] or [*frames]
         spoken = text.split()
         words: list[dict[str, Any]] = []
         for index, word in enumerate(spoken):

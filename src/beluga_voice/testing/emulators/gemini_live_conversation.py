@@ -9,8 +9,9 @@ believes that was heard which would have sounded by then.
 import asyncio
 import base64
 import re
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,10 +47,13 @@ from beluga_voice.testing.emulators.gemini_live_setup import (
     do_tools_wait,
     is_known,
 )
+from beluga_voice.testing.emulators.mishaps import Mishap, Mishaps
 from beluga_voice.testing.emulators.speech import (
     Asked,
     Brain,
     Calls,
+    Deed,
+    Fails,
     Faults,
     Pace,
     Speaks,
@@ -57,6 +61,8 @@ from beluga_voice.testing.emulators.speech import (
     echo,
     voice,
 )
+from beluga_voice.testing.emulators.websocket_server import End, Sent, Stall, write
+from beluga_voice.testing.emulators.witness import Side, show
 from beluga_voice.testing.speech import pcm_of
 
 API_KEY = "emulated-key"
@@ -113,7 +119,8 @@ class GeminiLiveConversation:
         """What was said, as the service believes it was heard."""
         self.close_reason = ""
         """Why the service closed; empty if it did not."""
-        self._out: asyncio.Queue[dict[str, Any] | bytes | tuple[int, str]] = asyncio.Queue()
+        self._out: asyncio.Queue[Sent] = asyncio.Queue()
+        self._mishaps = Mishaps(faults)
         self._tasks: asyncio.TaskGroup | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._unanswered: list[str] = []
@@ -127,6 +134,7 @@ class GeminiLiveConversation:
         self._spoken_samples = 0
         self._has_begun = False
         self._is_wanted_next = False
+        self._results: list[ToolResult] = []
         self._calls: dict[str, tuple[str, asyncio.Future[ToolResult]]] = {}
         self._past_calls: set[str] = set()
         self._call_count = 0
@@ -137,7 +145,9 @@ class GeminiLiveConversation:
         """Talk until either side ends it."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
-            writer = tasks.create_task(self._write(), name="emulator writer")
+            writer = tasks.create_task(write(self._connection, self._out), name="emulator writer")
+            if self._faults.is_mute:
+                self._out.put_nowait(Stall())
             if (after_ms := self._faults.expire_after_ms) is not None:
                 warn_ms = max(after_ms - self._service.go_away_ms, 0)
                 left = f"{(after_ms - warn_ms) / 1000:g}s"
@@ -155,23 +165,12 @@ class GeminiLiveConversation:
                 if self._turn is not None:
                     self._turn.cancel()
 
-    async def _write(self) -> None:
-        with suppress(ConnectionClosed):
-            while True:
-                match await self._out.get():
-                    case (code, reason):
-                        await self._connection.close(code, reason)
-                        return
-                    case bytes() as raw:
-                        await self._connection.send(raw)
-                    case frame:
-                        await self._connection.send(msgspec.json.encode(frame))
-
     def say(self, **frame: Any) -> None:
         """Send a frame."""
-        if not self._faults.is_mute and not self.close_reason:
+        if not self.close_reason:
             self.sent.append(frame)
-            self._out.put_nowait(frame)
+            show("gemini_live", Side.SERVICE, frame)
+            self._out.put_nowait(msgspec.json.encode(frame))
 
     def close(self, code: int, reason: str = "") -> None:
         """End the connection as the service does."""
@@ -180,11 +179,8 @@ class GeminiLiveConversation:
             if self._turn is not None and self._turn is not asyncio.current_task():
                 self._turn.cancel()
             # No more than fits into a close frame.
-            self._out.put_nowait((code, self.close_reason.encode()[:120].decode(errors="ignore")))
-
-    def drop(self) -> None:
-        """Break the connection without a word."""
-        self._connection.transport.abort()
+            reason = self.close_reason.encode()[:120].decode(errors="ignore")
+            self._out.put_nowait(End(code, reason))
 
     def go_away(self, time_left: str = "50s") -> None:
         """Say that the connection ends soon."""
@@ -192,7 +188,8 @@ class GeminiLiveConversation:
 
     def expire(self) -> None:
         """End a session that has lasted too long."""
-        self.close(1011, "Deadline expired before operation could complete.")
+        reason = self._faults.close_reason or "Deadline expired before operation could complete."
+        self.close(self._faults.close_code or 1011, reason)
 
     def _take(self, message: str | bytes) -> None:
         if self.close_reason:
@@ -216,6 +213,8 @@ class GeminiLiveConversation:
                 raise BadFrame("setup can be sent only once, at the beginning.")
         except BadFrame as error:
             self.close(1007, str(error))
+        else:
+            show("gemini_live", Side.CLIENT, plain)
 
     # ── the configuration ───────────────────────────────────────────────────────────────────
 
@@ -280,7 +279,7 @@ class GeminiLiveConversation:
         if update.system_instruction is not None:
             self._instructions = update.system_instruction.text
         if update.tools is not None:
-            self._use_tools(update.tools, model=setup.model)
+            self._use_tools(update.tools.tools, model=setup.model)
 
     def _offer_handle(self) -> None:
         if self.setup is not None and self.setup.session_resumption is not None:
@@ -386,20 +385,20 @@ class GeminiLiveConversation:
 
     # ── the model ───────────────────────────────────────────────────────────────────────────
 
-    def _respond(self, results: tuple[ToolResult, ...] = ()) -> None:
+    def _respond(self) -> None:
         """Begin the model's turn, now or after the one that goes on."""
         if self._turn is not None and not self._turn.done():
             self._is_wanted_next = True
             return
         assert self._tasks is not None
-        self._turn = self._tasks.create_task(self._take_turn(results), name="emulator turn")
+        self._turn = self._tasks.create_task(self._take_turn(), name="emulator turn")
 
-    async def _take_turn(self, results: tuple[ToolResult, ...]) -> None:
-        self._is_wanted_next = self._has_begun = False
+    async def _take_turn(self) -> None:
+        self._has_begun = False
         self._words = []
         await _pause(self._service.pace.thinking_ms)
-        if self._faults.error_code is not None:
-            self.close(self._faults.close_code or 1011, self._faults.error_code)
+        if self._mishaps.takes_error():
+            self.close(self._faults.close_code or 1011, self._faults.error_code or "")
             return
         while True:
             asked = Asked(
@@ -407,22 +406,25 @@ class GeminiLiveConversation:
                 instructions=self._instructions,
                 history=tuple(self.history),
                 tools=self._tools,
-                results=results,
+                results=tuple(self._results),
             )
             self._unanswered.clear()
+            self._results.clear()
+            self._is_wanted_next = False
             waited: list[ToolResult] = []
-            for deed in answer(self._service.brain, asked):
-                match deed:
-                    case Speaks():
-                        await self._speak(deed.text)
-                    case Calls():
-                        waited += await self._call(deed)
-                    case _:
+            for is_calling, deeds in groupby(answer(self._service.brain, asked), _is_call):
+                if is_calling:
+                    waited += await self._call([*deeds])
+                    continue
+                for deed in deeds:
+                    if isinstance(deed, Fails):
                         self.close(1011, deed.message)
                         return
+                    if isinstance(deed, Speaks):
+                        await self._speak(deed.text)
             if not waited:
                 break
-            results = tuple(waited)
+            self._results += waited
             await _pause(self._service.pace.thinking_ms)
         if self._has_begun:
             self.say(serverContent={"generationComplete": True})
@@ -487,39 +489,40 @@ class GeminiLiveConversation:
                     self.say(serverContent=words)
             else:
                 self.say(serverContent={**sound, **words})
-            await self._go_wrong()
+            await self._go_wrong(to_milliseconds(samples, OUTPUT_RATE))
 
-    async def _go_wrong(self) -> None:
-        """What the faults want by now."""
-        faults = self._faults
-        sent_ms = to_milliseconds(self._spoken_samples, OUTPUT_RATE)
-        if _is_due(faults.malformed_after_audio_ms, sent_ms):
-            self._faults = replace(faults, malformed_after_audio_ms=None)
-            self._out.put_nowait(b'{"serverContent":')
-        if _is_due(faults.drop_after_audio_ms, sent_ms):
-            await asyncio.sleep(0)  # what was said goes out first
-            if faults.close_code is None:
-                self.drop()
-            else:
-                self.close(faults.close_code)
-            await self._loop.create_future()
-        if _is_due(faults.stall_after_audio_ms, sent_ms):
-            await self._loop.create_future()
+    async def _go_wrong(self, ms: float) -> None:
+        """What happens now that so much more sound was sent."""
+        for mishap in self._mishaps.sounded(ms):
+            match mishap:
+                case Mishap.MALFORMED:
+                    self._out.put_nowait(b'{"serverContent":')
+                case Mishap.STALL:
+                    self._out.put_nowait(Stall())
+                case Mishap.DROP:
+                    if self._faults.close_code is None:
+                        self._out.put_nowait(End())
+                    else:
+                        self.close(self._faults.close_code, self._faults.close_reason)
+                    await self._loop.create_future()
 
-    async def _call(self, deed: Calls) -> list[ToolResult]:
-        """Call a tool; gives its result if the model waits for it."""
+    async def _call(self, deeds: Sequence[Deed]) -> list[ToolResult]:
+        """Call tools, all in one message; gives the results of those that the model waits for."""
         self._begin()
-        self._call_count += 1
-        call_id = f"function-call-{self._call_count}"
-        future: asyncio.Future[ToolResult] = self._loop.create_future()
-        self._calls[call_id] = (deed.name, future)
-        arguments = msgspec.json.decode(deed.arguments)
-        self.say(
-            toolCall={"functionCalls": [{"id": call_id, "name": deed.name, "args": arguments}]}
-        )
-        if not self._do_tools_wait.get(deed.name, True):
-            return []
-        return [await future]
+        calls: list[dict[str, Any]] = []
+        waited: list[asyncio.Future[ToolResult]] = []
+        for deed in deeds:
+            assert isinstance(deed, Calls)
+            self._call_count += 1
+            call_id = f"function-call-{self._call_count}"
+            future: asyncio.Future[ToolResult] = self._loop.create_future()
+            self._calls[call_id] = (deed.name, future)
+            arguments = msgspec.json.decode(deed.arguments)
+            calls.append({"id": call_id, "name": deed.name, "args": arguments})
+            if self._do_tools_wait.get(deed.name, True):
+                waited.append(future)
+        self.say(toolCall={"functionCalls": calls})
+        return [await future for future in waited]
 
     def _answered(self, response: ToolResponse) -> None:
         for one in response.function_responses:
@@ -540,7 +543,8 @@ class GeminiLiveConversation:
             elif one.scheduling != "SILENT":
                 if one.scheduling == "INTERRUPT":
                     self._interrupt()
-                self._respond((result,))
+                self._results.append(result)
+                self._respond()
 
     def _interrupt(self) -> None:
         """Stop the model's turn, if there is one."""
@@ -578,10 +582,10 @@ class GeminiLiveConversation:
         }
 
 
+def _is_call(deed: Deed) -> bool:
+    return isinstance(deed, Calls)
+
+
 async def _pause(milliseconds: float) -> None:
     if milliseconds > 0:
         await asyncio.sleep(milliseconds / 1000)
-
-
-def _is_due(after_ms: float | None, sent_ms: float) -> bool:
-    return after_ms is not None and sent_ms >= after_ms

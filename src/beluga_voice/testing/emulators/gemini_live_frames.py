@@ -222,11 +222,17 @@ class ToolResponse(_Strict, frozen=True):
     function_responses: list[FunctionResponse]
 
 
+class ToolsUpdate(_Strict, frozen=True):
+    """The tools there are from now on, be it none."""
+
+    tools: list[ToolSet] = []
+
+
 class ContextUpdate(_Strict, frozen=True):
     """A change in mid-call."""
 
     system_instruction: Content | None = None
-    tools: list[ToolSet] | None = None
+    tools: ToolsUpdate | None = None
 
 
 class ClientFrame(_Strict, frozen=True):

@@ -114,8 +114,10 @@ class _Service:
 class GrokManners:
     """In what Grok differs from the protocol as it was first made."""
 
+    service = "grok"
     lifetime_seconds = LIFETIME_SECONDS
     expiry = Expiry("max_duration", "max_duration", EXPIRED, 1000, "max_duration")
+    ending_errors: frozenset[str | None] = frozenset({"max_duration", "timeout"})
 
     def __init__(
         self, model: str, quirks: Quirks, name: str, resumed: "GrokManners | None"

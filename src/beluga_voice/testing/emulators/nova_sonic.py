@@ -134,7 +134,10 @@ class NovaSonicEmulator:
         self._opened += 1
         if faults.refuse_status is not None:
             kind, _, message = faults.refuse_body.rpartition(": ")
-            return Raise(kind or _REFUSALS[faults.refuse_status], message or "refused")
+            kind = kind or _REFUSALS[faults.refuse_status]
+            # Bedrock tells it in a header of its own, which has no dates.
+            later = None if faults.retry_after is None else float(faults.retry_after)
+            return Raise(kind, message or "refused", later)
         if model not in self._models:
             return Raise("ValidationException", "The provided model identifier is invalid.")
         session = NovaSonicSession(
@@ -218,12 +221,14 @@ async def _write(connection: ServerConnection, sayings: Sequence[Said]) -> bool:
                 case Accept():
                     await connection.send('{"accepted":{}}')
                 case Raise():
-                    named = {"type": said.kind, "message": said.message}
-                    await connection.send(msgspec.json.encode({"exception": named}))
+                    await connection.send(msgspec.json.encode({"exception": _named(said)}))
                 case bytes():
                     await connection.send(said)
-                case End(is_broken=True):
+                case End(is_broken=True, code=None):
                     connection.transport.abort()
+                    return False
+                case End(is_broken=True, code=int() as code):
+                    await connection.close(code)
                     return False
                 case End():
                     await connection.close(1000)
@@ -233,6 +238,12 @@ async def _write(connection: ServerConnection, sayings: Sequence[Said]) -> bool:
     except ConnectionClosed:
         return False
     return True
+
+
+def _named(error: Raise) -> dict[str, Any]:
+    """An exception as a provider's transport tells it."""
+    named: dict[str, Any] = {"type": error.kind, "message": error.message}
+    return named if error.retry_after is None else {**named, "retryAfter": error.retry_after}
 
 
 def plain(

@@ -25,11 +25,7 @@ VOICES = frozenset(
 
 
 class BadEvent(Exception):
-    """An event that the service refuses, in words like its own; it ends the stream if fatal."""
-
-    def __init__(self, message: str, *, is_fatal: bool = True) -> None:
-        super().__init__(message)
-        self.is_fatal = is_fatal
+    """An event that the service refuses, in words like its own."""
 
 
 class _Strict(

@@ -174,12 +174,19 @@ class Http2Server:
 
     # ── for a stream ────────────────────────────────────────────────────────────────────────
 
-    def head(self, stream: "_Stream", status: int, kind: str, error: str = "") -> None:
+    def head(self, stream: "_Stream", status: int, kind: str, error: Raise | None = None) -> None:
         """The head of the answer."""
         headers = [(":status", str(status)), ("content-type", kind)]
-        if error:
-            headers.append(("x-amzn-errortype", error))
+        if error is not None:
+            headers.append(("x-amzn-errortype", error.kind))
+            if error.retry_after is not None:
+                headers.append(("x-amz-retry-after", str(round(error.retry_after * 1000))))
         self._http.send_headers(stream.number, headers)
+
+    def reset(self, stream: "_Stream", code: int) -> None:
+        """End a stream with that error code of HTTP/2."""
+        stream.is_done = True
+        self._http.reset_stream(stream.number, code)
 
     def send(self, stream: "_Stream") -> None:
         """As much of the answer as the client takes now."""
@@ -271,16 +278,19 @@ class _Stream:
                 self._exception(said)
             case Raise():
                 status = STATUS.get(said.kind, 400)
-                self._server.head(self, status, "application/json", said.kind)
+                self._server.head(self, status, "application/json", said)
                 self.waiting += msgspec.json.encode({"message": said.message})
                 self.is_ending = True
                 self.is_open = False
             case Stall():
                 self._is_stalled = True
+            case End(is_broken=True, code=None):
+                self._server.abort()
+                return
+            case End(is_broken=True, code=int() as code):
+                self._server.send(self)
+                self._server.reset(self, code)
             case End():
-                if said.is_broken:
-                    self._server.abort()
-                    return
                 self.is_ending = True
                 self.is_open = False
                 if not self._is_accepted:

@@ -12,13 +12,14 @@ Source: https://docs.aws.amazon.com/nova/latest/nova2-userguide/sonic-output-eve
 import asyncio
 import base64
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from beluga_voice.audio.formats import to_milliseconds, to_samples
 from beluga_voice.events import HistoryItem, Message, Role, ToolCallId, ToolResult, ToolSpec
+from beluga_voice.testing.emulators.mishaps import Mishap, Mishaps
 from beluga_voice.testing.emulators.nova_sonic_frames import (
     BadEvent,
     ClientEvent,
@@ -45,6 +46,7 @@ from beluga_voice.testing.emulators.speech import (
     transcript_of,
     voice,
 )
+from beluga_voice.testing.emulators.witness import Side, show
 from beluga_voice.testing.speech import WORD_MS, pcm_of
 
 PAUSE_MS = {"HIGH": 1500, "MEDIUM": 1750, "LOW": 2000}
@@ -59,6 +61,8 @@ TOKENS_PER_SECOND = 25
 MAX_CONNECTION_MS = 480_000
 IDLE_MS = 55_000
 EXPIRED = "The session has reached its maximum duration of 8 minutes."
+SURVIVED = "Tool Response parsing error"
+"""The words of an exception after which the stream goes on."""
 TIMED_OUT = (
     "Model has timed out in processing the request. Try your request again, or end the session."
 )
@@ -75,13 +79,16 @@ class Raise:
 
     kind: str
     message: str = ""
+    retry_after: float | None = None
+    """In how many seconds to try again, where it comes before the stream has begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The stream is over: in order, or broken without a word."""
+    """The stream is over: in order, or broken, without a word or with an HTTP/2 error code."""
 
     is_broken: bool = False
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,7 @@ class NovaSonicSession:
     ) -> None:
         self._service = service
         self._faults = faults
+        self._mishaps = Mishaps(faults)
         self._put = put
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
@@ -192,9 +200,11 @@ class NovaSonicSession:
         self.fail("ValidationException", EXPIRED)
 
     def fail(self, kind: str, message: str) -> None:
-        """End the stream with an exception."""
-        if not self._is_over:
-            self._complain(Raise(kind, message))
+        """Raise an exception, which ends the stream unless it is one that it survives."""
+        if self._is_over:
+            return
+        self._complain(Raise(kind, message))
+        if message != SURVIVED:
             self._put(End())
             self.end()
 
@@ -224,10 +234,9 @@ class NovaSonicSession:
                 self._put(Accept())
             self._obey(event)
         except BadEvent as error:
-            if error.is_fatal:
-                self.fail("ValidationException", str(error))
-            else:
-                self._complain(Raise("ValidationException", str(error)))
+            self.fail("ValidationException", str(error))
+        else:
+            show("nova_sonic", Side.CLIENT, plain)
 
     def _obey(self, event: ClientEvent) -> None:
         if event.session_start is not None:
@@ -267,6 +276,7 @@ class NovaSonicSession:
         }
         event = {name: {**names, **fields}}
         self.sent.append(event)
+        show("nova_sonic", Side.SERVICE, event)
         self._put(msgspec.json.encode({"event": event}))
 
     # ── the prompt ──────────────────────────────────────────────────────────────────────────
@@ -368,9 +378,11 @@ class NovaSonicSession:
             await _pause(pace.transcript_ms)
             self._tell_words(transcript)
         await _pause(pace.thinking_ms)
-        if (code := self._faults.error_code) is not None:
-            self.fail(code, "The model failed.")
-            return
+        if self._mishaps.takes_error():
+            kind = self._faults.error_code or "ModelErrorException"
+            self.fail(kind, self._faults.error_message or "The model failed.")
+            if self._is_over:
+                return
         asked = Asked(
             text=" ".join(self._unanswered),
             instructions=self._instructions,
@@ -425,7 +437,7 @@ class NovaSonicSession:
             self._words.append((self._sounding_until, word.text))
             data = base64.b64encode(pcm).decode()
             self._say("audioOutput", contentId=content, content=data)
-            await self._go_wrong()
+            await self._go_wrong(to_milliseconds(len(pcm) // 2, self._rate))
         self._end_sound("END_TURN" if is_last else "PARTIAL_TURN")
 
     def _lpcm(self) -> dict[str, Any]:
@@ -437,19 +449,17 @@ class NovaSonicSession:
             "channelCount": 1,
         }
 
-    async def _go_wrong(self) -> None:
-        """What the faults want by now."""
-        faults = self._faults
-        sent_ms = to_milliseconds(self._spoken_samples, self._rate)
-        if _is_due(faults.malformed_after_audio_ms, sent_ms):
-            self._faults = replace(faults, malformed_after_audio_ms=None)
-            self._put(b'{"event":{"audioOutput":')
-        if _is_due(faults.drop_after_audio_ms, sent_ms):
-            self._put(End(is_broken=True))
-            await self._loop.create_future()
-        if _is_due(faults.stall_after_audio_ms, sent_ms):
-            self._put(Stall())
-            await self._loop.create_future()
+    async def _go_wrong(self, ms: float) -> None:
+        """What happens now that so much more sound was sent."""
+        for mishap in self._mishaps.sounded(ms):
+            match mishap:
+                case Mishap.MALFORMED:
+                    self._put(b'{"event":{"audioOutput":')
+                case Mishap.STALL:
+                    self._put(Stall())
+                case Mishap.DROP:
+                    self._put(End(is_broken=True, code=self._faults.close_code))
+                    await self._loop.create_future()
 
     def _spoken(self, *, heard_until: float, is_cut: bool = False) -> None:
         """Tell what was spoken, as far as it was heard, and whether that was all."""
@@ -533,7 +543,7 @@ class NovaSonicSession:
         try:
             given = msgspec.json.decode(content.content, type=dict[str, Any])
         except msgspec.MsgspecError as error:
-            raise BadEvent("Tool Response parsing error", is_fatal=False) from error
+            raise BadEvent(SURVIVED) from error
         is_error = "error" in given
         output = str(given.get("error" if is_error else "result", content.content))
         result = ToolResult(call_id=ToolCallId(start.tool_use_id), output=output, is_error=is_error)
@@ -572,7 +582,3 @@ def _tokens(counts: tuple[int, ...]) -> dict[str, Any]:
 async def _pause(milliseconds: float) -> None:
     if milliseconds > 0:
         await asyncio.sleep(milliseconds / 1000)
-
-
-def _is_due(after_ms: float | None, sent_ms: float) -> bool:
-    return after_ms is not None and sent_ms >= after_ms

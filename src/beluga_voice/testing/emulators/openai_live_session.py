@@ -19,6 +19,7 @@ from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16, to_samples
 from beluga_voice.audio.g711 import alaw_decode, alaw_encode, mulaw_decode, mulaw_encode
 from beluga_voice.events import HistoryItem, Message, Role, ToolCallId, ToolResult
 from beluga_voice.testing.emulators import openai_live_frames as frames
+from beluga_voice.testing.emulators.mishaps import Mishap, Mishaps
 from beluga_voice.testing.emulators.openai_live_backend import Backend
 from beluga_voice.testing.emulators.openai_live_frames import Refused
 from beluga_voice.testing.emulators.openai_live_track import (
@@ -39,6 +40,7 @@ from beluga_voice.testing.emulators.speech import (
     answer,
 )
 from beluga_voice.testing.emulators.websocket_server import End, Sent, Stall
+from beluga_voice.testing.emulators.witness import Side, show
 
 EPOCH = 1_795_000_000.0
 """The Unix time at which the loop's clock is taken to begin: real time plays no part in here."""
@@ -132,8 +134,7 @@ class EmulatedLiveSession:
         self._notes: list[_Note] = []
         self._spoken: list[str] = []
         self._unanswered: list[str] = []
-        self._sounded_ms = 0
-        self._is_flawed = False
+        self._mishaps = Mishaps(faults)
         self._reported_ms = 0
         self._timers: list[asyncio.TimerHandle] = []
         self._idle: asyncio.TimerHandle | None = None
@@ -158,6 +159,7 @@ class EmulatedLiveSession:
             event["client_event_id"] = name
         text = msgspec.json.encode(event).decode()
         self.sent.append(msgspec.json.decode(text))
+        show("openai_live", Side.SERVICE, self.sent[-1])
         self._put(text)
 
     def emit_raw(self, text: str) -> None:
@@ -179,12 +181,14 @@ class EmulatedLiveSession:
                 self._do(frame, name)
         except Refused as refusal:
             self._error(refusal, name)
+        else:
+            show("openai_live", Side.CLIENT, self.received[-1])
 
     def _error(self, refusal: Refused, name: str | None, kind: str = "") -> None:
         self.errors.append(refusal.code)
         error = {
             "type": kind or "invalid_request_error",
-            "code": refusal.code,
+            "code": refusal.code or None,
             "message": refusal.message,
             "param": refusal.param,
             "client_event_id": name,
@@ -235,7 +239,8 @@ class EmulatedLiveSession:
         loop = asyncio.get_running_loop()
         after_ms = self._faults.expire_after_ms
         lifetime = LIFETIME_SECONDS if after_ms is None else after_ms / 1000
-        self._timers.append(loop.call_at(now + lifetime, self.close, "expired"))
+        reason = self._faults.close_reason or "expired"
+        self._timers.append(loop.call_at(now + lifetime, self.close, reason))
         self._idle = loop.call_later(self._manners.idle_seconds, self.close, "expired")
 
     def close(self, reason: str, name: str | None = None) -> None:
@@ -363,7 +368,6 @@ class EmulatedLiveSession:
         _, encode = _LAWS[self._format.encoding]
         self.emit("session.output_audio.delta", delta=base64.b64encode(encode(sound)).decode())
         if was_speaking:
-            self._sounded_ms += BLOCK_MS
             self._fail()
             if not self._speaking.is_speaking:
                 self._note_what_was_said()
@@ -374,18 +378,19 @@ class EmulatedLiveSession:
             self._spoken.clear()
 
     def _fail(self) -> None:
-        """The faults that come in mid-response."""
-        faults, sounded = self._faults, self._sounded_ms
-        if faults.error_code is not None and sounded == BLOCK_MS:
-            self._error(Refused(faults.error_code, "Something went wrong."), None, "server_error")
-        flawed = faults.malformed_after_audio_ms
-        if flawed is not None and sounded >= flawed and not self._is_flawed:
-            self._is_flawed = True
-            self.emit_raw('{"type":"session.output_audio.delta","delta":7}')
-        if faults.stall_after_audio_ms is not None and sounded >= faults.stall_after_audio_ms:
-            self._put(Stall())
-        if faults.drop_after_audio_ms is not None and sounded >= faults.drop_after_audio_ms:
-            self._put(End(faults.close_code))
+        """What goes wrong now that another tenth of a second of a response was given."""
+        faults = self._faults
+        if self._mishaps.takes_error():
+            wrong = Refused(faults.error_code or "", faults.error_message or "Something is wrong.")
+            self._error(wrong, None, faults.error_type or "server_error")
+        for mishap in self._mishaps.sounded(BLOCK_MS):
+            match mishap:
+                case Mishap.MALFORMED:
+                    self.emit_raw('{"type":"session.output_audio.delta","delta":7}')
+                case Mishap.STALL:
+                    self._put(Stall())
+                case Mishap.DROP:
+                    self._put(End(faults.close_code, faults.close_reason))
 
     # ── what it does ────────────────────────────────────────────────────────────────────────
 

@@ -87,8 +87,10 @@ class _Service:
 class OpenAIManners:
     """The protocol as it was first made."""
 
+    service = "openai_realtime"
     lifetime_seconds = LIFETIME_SECONDS
     expiry = Expiry("invalid_request_error", "session_expired", EXPIRED, 1001, EXPIRED)
+    ending_errors: frozenset[str | None] = frozenset({"session_expired"})
     ping_seconds: float | None = None
     late_words = 0
     leaves_unspoken = False

@@ -18,13 +18,13 @@ from websockets.http11 import Request, Response
 
 from beluga_voice.audio.formats import to_milliseconds
 from beluga_voice.testing.emulators import realtime_frames as frames
+from beluga_voice.testing.emulators.heard_words import HeardWords
 from beluga_voice.testing.emulators.listening_server import ListeningServer, ListeningSession
 from beluga_voice.testing.emulators.openai_realtime_frames import AudioInput
 from beluga_voice.testing.emulators.realtime_frames import Refused, Strict
 from beluga_voice.testing.emulators.realtime_input import MIN_COMMIT_MS, Law, law_of
 from beluga_voice.testing.emulators.speech import Faults, Pace, transcript_of
 from beluga_voice.testing.emulators.websocket_server import Sent, key_of, query_of, refusal
-from beluga_voice.testing.speech import words_in
 
 PATH = "/v1/realtime"
 KEY = "sk-emulated"
@@ -81,7 +81,7 @@ class OpenAISttSession(ListeningSession):
         self._buffer = bytearray()
         self._item: str | None = None
         """The item that is being made of the buffer, once a word of it was told."""
-        self._told: list[str] = []
+        self._heard = HeardWords()
         self.settings: dict[str, Any] = {
             "type": "transcription",
             "object": "realtime.transcription_session",
@@ -159,15 +159,12 @@ class OpenAISttSession(ListeningSession):
         law = self._law
         pcm = law.decode(frames.sound_of(frame.audio, block=law.block))
         self._buffer += pcm
-        # Only words that cost nothing to tell: real speech is understood when it is committed.
-        for word in words_in(bytes(self._buffer))[len(self._told) :]:
-            self._tell(self._name(), word)
+        before = len(self._heard.words)
+        for at, word in enumerate(self._heard.hear(pcm), before):
+            delta = f" {word}" if at else word
+            item_id = self._name()
+            self.emit(f"{_KIND}.delta", item_id=item_id, content_index=0, delta=delta)
         self.hears(to_milliseconds(len(pcm) // 2, law.rate))
-
-    def _tell(self, item_id: str, word: str) -> None:
-        delta = f" {word}" if self._told else word
-        self._told.append(word)
-        self.emit(f"{_KIND}.delta", item_id=item_id, content_index=0, delta=delta)
 
     def _name(self) -> str:
         if self._item is None:
@@ -209,7 +206,7 @@ class OpenAISttSession(ListeningSession):
     def _empty(self) -> None:
         self._buffer.clear()
         self._item = None
-        self._told = []
+        self._heard.clear()
 
 
 class OpenAISttEmulator(ListeningServer[OpenAISttSession]):

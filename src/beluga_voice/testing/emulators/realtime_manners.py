@@ -74,10 +74,20 @@ class Manners(Protocol):
     """One service's, on one connection."""
 
     @property
+    def service(self) -> str:
+        """The name of its provider."""
+        ...
+
+    @property
     def lifetime_seconds(self) -> float: ...
 
     @property
     def expiry(self) -> Expiry: ...
+
+    @property
+    def ending_errors(self) -> frozenset[str | None]:
+        """The errors, by type or code, after which the service closes the connection."""
+        ...
 
     @property
     def ping_seconds(self) -> float | None: ...

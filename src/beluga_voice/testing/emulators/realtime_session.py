@@ -17,6 +17,7 @@ import msgspec
 from beluga_voice.audio.formats import to_milliseconds
 from beluga_voice.events import ToolCallId, ToolResult
 from beluga_voice.testing.emulators import realtime_frames as frames
+from beluga_voice.testing.emulators.mishaps import Mishap, Mishaps
 from beluga_voice.testing.emulators.realtime_conversation import Kept
 from beluga_voice.testing.emulators.realtime_frames import Refused
 from beluga_voice.testing.emulators.realtime_input import (
@@ -40,6 +41,7 @@ from beluga_voice.testing.emulators.speech import (
     voice,
 )
 from beluga_voice.testing.emulators.websocket_server import End, Sent, Stall
+from beluga_voice.testing.emulators.witness import Side, show
 
 EPOCH = 1_795_000_000.0
 """The Unix time at which the loop's clock is taken to begin: real time plays no part in here."""
@@ -85,9 +87,8 @@ class EmulatedSession:
         self._unanswered: list[str] = []
         self._results: list[ToolResult] = []
         self._to_speak: deque[ToSpeak] = deque()
-        self._sounded_ms = 0.0
+        self._mishaps = Mishaps(faults)
         self._has_sounded = False
-        self._is_flawed = False
         self._listen()
 
     # ── the session ─────────────────────────────────────────────────────────────────────────
@@ -122,6 +123,7 @@ class EmulatedSession:
         self._numbers += 1
         text = msgspec.json.encode({"event_id": f"event_{self._numbers:05}", **event}).decode()
         self.sent.append(msgspec.json.decode(text))
+        show(self._manners.service, Side.SERVICE, self.sent[-1])
         self._put(text)
 
     async def _ping(self, seconds: float) -> None:
@@ -138,12 +140,14 @@ class EmulatedSession:
             self._do(self._manners.read(message))
         except Refused as refusal:
             self._error(refusal, frames.name_of(message))
+        else:
+            show(self._manners.service, Side.CLIENT, self.received[-1])
 
     def _error(self, refusal: Refused, name: str | None, kind: str = "") -> None:
         self.errors.append(refusal.code)
         error = {
             "type": kind or "invalid_request_error",
-            "code": refusal.code,
+            "code": refusal.code or None,
             "message": refusal.message,
             "param": refusal.param,
             "event_id": name,
@@ -216,7 +220,8 @@ class EmulatedSession:
         expiry = self._manners.expiry
         if self._faults.close_code is None:
             self._error(Refused(expiry.code, expiry.message), None, kind=expiry.kind)
-        self._put(End(self._faults.close_code or expiry.close_code, expiry.close_reason))
+        code = self._faults.close_code or expiry.close_code
+        self._put(End(code, self._faults.close_reason or expiry.close_reason))
 
     # ── what it hears ───────────────────────────────────────────────────────────────────────
 
@@ -367,10 +372,8 @@ class EmulatedSession:
     def _begin(self, response: Response) -> None:
         self._active = response
         self.emit("response.created", response=self._described(response, "in_progress"))
-        if self._faults.error_code is not None and not self._is_flawed:
-            self._is_flawed = True
-            refusal = Refused(self._faults.error_code, "The service had an error.")
-            self._error(refusal, None, kind="server_error")
+        if self._mishaps.takes_error():
+            self._fail()
         response.task = self._start(self._make(response), "response")
 
     async def _make(self, response: Response) -> None:
@@ -529,17 +532,23 @@ class EmulatedSession:
 
     # ── what goes wrong ─────────────────────────────────────────────────────────────────────
 
+    def _fail(self) -> None:
+        """The error that the faults want, and the end, if it is one of those that end a session."""
+        faults, expiry = self._faults, self._manners.expiry
+        kind, code = faults.error_type or "server_error", faults.error_code
+        message = faults.error_message or "The service had an error."
+        self._error(Refused(code or "", message), None, kind=kind)
+        if {kind, code} & self._manners.ending_errors:
+            reason = faults.close_reason or expiry.close_reason
+            self._put(End(faults.close_code or expiry.close_code, reason))
+
     def _sounded(self, ms: float) -> None:
-        """So much more sound was sent: is it time for a fault?"""
-        before, self._sounded_ms = self._sounded_ms, self._sounded_ms + ms
-        faults = self._faults
-
-        def is_due(after_ms: float | None) -> bool:
-            return after_ms is not None and before < after_ms <= self._sounded_ms
-
-        if is_due(faults.malformed_after_audio_ms):
-            self._put('{"type": "response.output_audio.delta", "delta": ')
-        if is_due(faults.stall_after_audio_ms):
-            self._put(Stall())
-        if is_due(faults.drop_after_audio_ms):
-            self._put(End(faults.close_code))
+        """So much more sound was sent."""
+        for mishap in self._mishaps.sounded(ms):
+            match mishap:
+                case Mishap.MALFORMED:
+                    self._put('{"type": "response.output_audio.delta", "delta": ')
+                case Mishap.STALL:
+                    self._put(Stall())
+                case Mishap.DROP:
+                    self._put(End(self._faults.close_code, self._faults.close_reason))

@@ -48,6 +48,7 @@ class HearingVad:
         self._silence = to_samples(silence_ms, rate)
         self._window = to_samples(FRAME_MILLISECONDS, rate)
         self._rest = b""
+        self._still = bytes(2 * self._window)
         self._last_voice = 0
         self.position = 0
         """Samples looked at so far."""
@@ -69,7 +70,7 @@ class HearingVad:
     def _look(self, window: bytes) -> VoiceBegan | VoiceEnded | None:
         begin = self.position
         self.position += self._window
-        if rms(window) > self.threshold:
+        if window != self._still and rms(window) > self.threshold:
             self._last_voice = self.position
             if not self.is_voice:
                 self.is_voice = True
@@ -217,6 +218,7 @@ class Faults:
     refuse_status: int | None = None
     """The handshake is answered with this HTTP status."""
     refuse_body: str = ""
+    """What the refusal says."""
     retry_after: str | None = None
     """The `Retry-After` header of a refusal."""
     is_mute: bool = False
@@ -224,15 +226,22 @@ class Faults:
     drop_after_audio_ms: float | None = None
     """The connection breaks, without a word, in mid-response."""
     stall_after_audio_ms: float | None = None
-    """Nothing more comes, though the connection stays."""
+    """Nothing more comes on this connection, whatever is said, though it stays."""
     malformed_after_audio_ms: float | None = None
     """One message that is not of the protocol comes in mid-response."""
     expire_after_ms: float | None = None
     """The session ends, in the service's own way, so long after it began."""
     error_code: str | None = None
-    """An error event of that code comes with the first response."""
+    """An error of that code comes with the first response: of whatever tells the errors of a
+    service apart, be it the name of an exception or the reason of a close."""
+    error_type: str | None = None
+    """Where errors have a type beside the code: the type of that error; alone, without a code."""
+    error_message: str | None = None
+    """The words of that error."""
     close_code: int | None = None
-    """Where the protocol has close codes: close with this one instead of breaking."""
+    """Close with this code instead of breaking, or of the usual one. HTTP/2 resets with it."""
+    close_reason: str = ""
+    """The reason of that close, or of an end, instead of the usual one."""
 
 
 NO_FAULTS = Faults()

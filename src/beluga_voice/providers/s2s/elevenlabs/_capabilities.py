@@ -37,6 +37,21 @@ LANGUAGES = frozenset(
 )
 # fmt: on
 
+VOICES = ()
+"""A voice is named by an id of one's account; `tts("elevenlabs").voices()` lists them."""
+
+TURN_SILENCE_MS = None
+"""A model of the service decides, by how eager the agent is set up to be, and does not tell when it
+noticed."""
+
+USD_PER_MINUTE = 0.08
+"""Of connection; the tokens of the agent's model come on top. From the list `genai-prices` 0.2.3,
+which names https://elevenlabs.io/pricing/api for the agents' other API; read 2026-11-21. Plans
+differ: by the vendor's help pages, as quoted elsewhere, a minute beyond those included is 400
+credits on Creator ($0.12). *Not confirmed* for this API."""
+SILENT_SHARE = 0.05
+"""So much of the price is asked for after ten seconds in which nobody speaks; the same pages."""
+
 SPEEDS = (0.7, 1.2)
 """The range of a voice's speed; https://elevenlabs.io/docs/agents-platform/customization/voice."""
 

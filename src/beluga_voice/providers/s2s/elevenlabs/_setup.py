@@ -57,7 +57,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.agent_id.strip():
-            raise ConfigurationError("the model is the id of an agent; give one", op=NAME)
+            message = f"the model is the id of your agent at the service; give it: {NAME}:AGENT_ID"
+            raise ConfigurationError(message, op=NAME)
         if self.input_format not in FORMATS:
             known = ", ".join(FORMATS)
             raise ConfigurationError(f"input_format is one of {known}", op=NAME)

@@ -27,6 +27,7 @@ from beluga_voice.errors import (
     Unreachable,
 )
 from beluga_voice.providers.s2s.elevenlabs._capabilities import NAME
+from beluga_voice.transports.failures import ADVICE, Advice, no_connection
 
 MAX_BYTES = 64 * 1024
 """Of an answer, with its headers."""
@@ -37,33 +38,35 @@ class _Answer(msgspec.Struct, frozen=True):
 
 
 async def fetch_signed_url(
-    url: str, key: str, *, seconds: float, ssl: tls.SSLContext | None = None
+    url: str,
+    key: str,
+    *,
+    seconds: float,
+    ssl: tls.SSLContext | None = None,
+    advice: Advice = ADVICE,
 ) -> str:
     """Ask at `url`; gives a websocket address, within `seconds`. No proxy is used.
+
+    `advice` is what is said when the service refuses.
 
     Raises `Denied`, `Rejected`, `Overloaded`, `Unreachable`, or `BrokenProtocol` for an answer that
     makes no sense. Cancelling is safe.
     """
-    host = urlsplit(url).hostname or "the service"
+    host = urlsplit(url).netloc or "the service"
     try:
         async with asyncio.timeout(seconds):
             response = await _get(url, key, ssl)
     except TimeoutError as error:
-        message = f"{host} gave no signed address within {seconds:g} s; check the network"
+        message = f"{host} did not answer within {seconds:g} s; check the network"
         raise Unreachable(message, op="connect", provider=NAME, code=ErrorCode.TIMEOUT) from error
-    except tls.SSLError as error:
-        message = f"no secure connection to {host} ({error.reason or 'TLS failed'}); check the "
-        message += "certificate, or give an ssl context that knows its issuer"
-        raise Unreachable(message, op="connect", provider=NAME) from error
     except (OSError, EOFError) as error:
-        message = f"no connection to {host} for a signed address; check the network"
-        raise Unreachable(message, op="connect", provider=NAME) from error
+        raise Unreachable(no_connection(error, host), op="connect", provider=NAME) from error
     except Exception as error:
         # The parser has many names for what is no HTTP, and quotes from it.
-        message = f"{host} does not speak HTTP: {type(error).__name__}; check the endpoint"
+        message = f"{host} does not speak HTTP: {type(error).__name__}; check the address"
         raise BrokenProtocol(message, op="connect", provider=NAME) from None
     if response.status_code != HTTPStatus.OK:
-        raise _refused(response, host)
+        raise _refused(response, host, advice)
     return _address(response.body, host, is_secure=url.startswith("https"))
 
 
@@ -140,11 +143,11 @@ async def _read(reader: asyncio.StreamReader) -> Response:
         received += data
 
 
-def _refused(response: Response, host: str) -> ProviderError:
+def _refused(response: Response, host: str, advice: Advice) -> ProviderError:
     status = response.status_code
-    seen = f"{host} gave no signed address (HTTP status {status})"
+    seen = f"{host} answered with HTTP status {status}"
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return Denied(f"{seen}; check the key and what it may do", op="connect", provider=NAME)
+        return Denied(f"{seen}; {advice.denied}", op="connect", provider=NAME)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         after = response.headers.get("Retry-After", "")
         return Overloaded(
@@ -155,7 +158,9 @@ def _refused(response: Response, host: str) -> ProviderError:
         )
     if status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT:
         return Unreachable(f"{seen}; the service is in trouble", op="connect", provider=NAME)
-    return Rejected(f"{seen}; check the agent's id and the endpoint", op="connect", provider=NAME)
+    if status == HTTPStatus.NOT_FOUND:
+        seen = f"{seen}: it knows no such agent, or is another service"
+    return Rejected(f"{seen}; {advice.rejected}, and the address", op="connect", provider=NAME)
 
 
 def _address(body: bytes | bytearray, host: str, *, is_secure: bool) -> str:
@@ -165,5 +170,6 @@ def _address(body: bytes | bytearray, host: str, *, is_secure: bool) -> str:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         address = ""
     if not address.startswith(schemes):
-        raise BrokenProtocol(f"what {host} gave is no address", op="connect", provider=NAME)
+        message = f"what {host} gave is no signed address; check the endpoint"
+        raise BrokenProtocol(message, op="connect", provider=NAME)
     return address

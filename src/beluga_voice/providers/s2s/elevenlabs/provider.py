@@ -25,6 +25,7 @@ from beluga_voice.providers.s2s.elevenlabs._setup import (
     signed_url_url,
 )
 from beluga_voice.providers.s2s.elevenlabs._signed_url import fetch_signed_url
+from beluga_voice.transports.failures import Advice
 from beluga_voice.transports.websocket import connect_websocket
 from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 
@@ -76,7 +77,7 @@ class ElevenLabsAgents:
 
     def __init__(
         self,
-        model: str,
+        model: str = "",
         *,
         api_key: str | None = None,
         authentication: Authentication = "signed_url",
@@ -128,6 +129,10 @@ class ElevenLabsAgents:
         self._ssl = ssl
         self._connect_seconds = connect_seconds
         self._links = 0
+        self._advice = Advice(
+            denied=f"check the key and what it may do: {KEY_VARIABLE}, or api_key",
+            rejected=f"check the id of the agent ({model!r}) and the settings",
+        )
         self.name = NAME
         self.capabilities = capabilities(input_format)
 
@@ -145,6 +150,7 @@ class ElevenLabsAgents:
             lambda _: self._channel(codec),
             max_audio_bytes=MAX_AUDIO_BYTES,
             is_ready=lambda event: isinstance(event, LinkReady),
+            advice=self._advice,
             ready_seconds=self._connect_seconds,
         )
         async with wire.connect(options) as link:
@@ -161,6 +167,7 @@ class ElevenLabsAgents:
             connect_seconds=max(deadline - loop.time(), 0.001),
             ssl=self._ssl if url.startswith("wss:") else None,
             provider=self.name,
+            advice=self._advice,
         ) as channel:
             gap_seconds = self._settings.response_gap_ms / 1000
             yield QuietChannel(channel, codec, gap_seconds=gap_seconds)
@@ -189,5 +196,6 @@ class ElevenLabsAgents:
             key,
             seconds=self._connect_seconds,
             ssl=self._ssl,
+            advice=self._advice,
         )
         return address, {}

@@ -50,6 +50,21 @@ MODELS = {
 }
 """A model that is not here is taken to be like the default one."""
 
+# fmt: off
+VOICES = (
+    "Achernar", "Achird", "Algenib", "Algieba", "Alnilam", "Aoede", "Autonoe", "Callirrhoe",
+    "Charon", "Despina", "Enceladus", "Erinome", "Fenrir", "Gacrux", "Iapetus", "Kore",
+    "Laomedeia", "Leda", "Orus", "Puck", "Pulcherrima", "Rasalgethi", "Sadachbia", "Sadaltager",
+    "Schedar", "Sulafat", "Umbriel", "Vindemiatrix", "Zephyr", "Zubenelgenubi",
+)
+# fmt: on
+"""All thirty, `Puck` being the one that comes. From
+https://ai.google.dev/gemini-api/docs/speech-generation and the types of livekit-agents' plugin."""
+
+TURN_SILENCE_MS = None
+"""The silence that ends a turn as it comes is not documented, and the service does not tell when it
+noticed the end."""
+
 _PRICES = {"input_text": 0.75, "input_audio": 3.0, "output_text": 4.5, "output_audio": 12.0}
 USD_PER_MILLION_TOKENS: dict[str, dict[str, float]] = {
     "gemini-3.8-live": _PRICES,

@@ -260,7 +260,8 @@ class GeminiLiveCodec:
         if command.instructions is not None:
             update["systemInstruction"] = {"parts": [{"text": command.instructions}]}
         if command.tools is not None:
-            update["tools"] = tools_of(self._settings, command.tools)
+            # In an object of their own, so that none at all can be told from no change.
+            update["tools"] = {"tools": tools_of(self._settings, command.tools)}
         if not update or not self._model.takes_context_update:
             return []
         return [wire.write({"contextUpdate": update})]

@@ -7,6 +7,7 @@ Source: https://ai.google.dev/api/live#BidiGenerateContentSetup, read 2026-11-21
 
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -28,6 +29,7 @@ ThinkingLevel = Literal["minimal", "low", "medium", "high", "xhigh"]
 
 _THINKING_LEVELS = ("minimal", "low", "medium", "high", "xhigh")
 _SENSITIVITIES = ("low", "high")
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _OP = "gemini_live"
 
 
@@ -109,6 +111,14 @@ def check(settings: Settings, options: S2sOptions) -> None:
     able = capabilities_of(settings.profile, resumption=settings.resumption)
     refuse_unsupported(options, able, _OP)
     tools_of(settings, options.tools)
+
+
+def base_of(endpoint: str) -> str:
+    """The beginning of the address, as a websocket's; `http` and `https` are taken as well."""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in _SCHEMES or not parts.netloc or parts.query:
+        raise ConfigurationError("the endpoint is wss://host or https://host", op=_OP)
+    return f"{_SCHEMES[parts.scheme]}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def setup_of(settings: Settings, options: S2sOptions) -> dict[str, Any]:

@@ -16,16 +16,26 @@ from dataclasses import replace
 from beluga_voice.errors import ConfigurationError, Denied, Rejected
 from beluga_voice.events import LinkReady, S2sCommand, S2sEvent
 from beluga_voice.interfaces import Capabilities, S2sOptions
-from beluga_voice.providers.s2s.gemini_live._capabilities import DEFAULT_MODEL, capabilities_of
+from beluga_voice.providers.s2s.gemini_live._capabilities import (
+    DEFAULT_MODEL,
+    VOICES,
+    capabilities_of,
+)
 from beluga_voice.providers.s2s.gemini_live._codec import GeminiLiveCodec
-from beluga_voice.providers.s2s.gemini_live._setup import Sensitivity, Settings, ThinkingLevel
+from beluga_voice.providers.s2s.gemini_live._setup import (
+    Sensitivity,
+    Settings,
+    ThinkingLevel,
+    base_of,
+)
+from beluga_voice.support import unknown_voice
+from beluga_voice.transports.failures import advice_for
 from beluga_voice.transports.websocket import WebSocketChannel, connect_websocket
-from beluga_voice.transports.wire import WireLink, WireProvider
+from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 
 ENDPOINT = "wss://generativelanguage.googleapis.com"
 KEY_VARIABLES = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
 """Where a key is looked for, in this order, which is that of Google's own SDK."""
-READY_SECONDS = 8.0
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +47,8 @@ class GeminiLive:
     person's voice begins or ends, cannot be told to stop or what was heard, and answers each turn.
 
     `api_key` is looked up in the environment at each connection if it is not given, and travels in
-    a header. `endpoint` is scheme, host and port, and `api_version` the version in the path.
+    a header. `endpoint` is scheme, host and port (`http` and `https` are taken as well), and
+    `api_version` the version in the path.
     `ssl` is for services whose certificate this machine does not know.
 
     `start_sensitivity`, `end_sensitivity`, `prefix_padding_ms` and `silence_ms` tune the service's
@@ -47,7 +58,8 @@ class GeminiLive:
     options have none.
 
     Raises `ConfigurationError` for what makes no sense, and `Unsupported` for what the model cannot
-    do.
+    do. Connecting raises `Denied` without a valid key, `Rejected` for an unknown model or settings
+    the service refuses, `Overloaded`, `Unreachable`, or `Silent`, within `connect_seconds`.
     """
 
     credential_variables = KEY_VARIABLES
@@ -77,8 +89,8 @@ class GeminiLive:
         compression_trigger_tokens: int | None = None,
         resumption: bool = True,
         tools_wait: bool | None = None,
-        ready_seconds: float = READY_SECONDS,
         ssl: tls.SSLContext | None = None,
+        connect_seconds: float = READY_SECONDS,
     ) -> None:
         self._settings = Settings(
             model=model,
@@ -98,26 +110,27 @@ class GeminiLive:
             resumption=resumption,
             tools_wait=tools_wait,
         )
-        endpoint = (endpoint or ENDPOINT).rstrip("/")
-        if not endpoint.startswith(("wss://", "ws://")):
-            raise ConfigurationError("the endpoint is wss://host or ws://host", op=self.name)
+        base = base_of(endpoint or ENDPOINT)
         if api_version not in ("v1", "v1beta", "v1alpha"):
             raise ConfigurationError("api_version is v1, v1beta or v1alpha", op=self.name)
         self._url = (
-            f"{endpoint}/ws/google.ai.generativelanguage.{api_version}"
+            f"{base}/ws/google.ai.generativelanguage.{api_version}"
             ".GenerativeService.BidiGenerateContent"
         )
         self._api_key = api_key
-        self._ready_seconds = ready_seconds
+        self._connect_seconds = connect_seconds
         self._ssl = ssl
         self._links = 0
+        keys = " or ".join(KEY_VARIABLES)
+        self._advice = advice_for(key=f"{keys}, or api_key", model=model)
         self._wires: WireProvider[S2sOptions, S2sCommand, S2sEvent] = WireProvider(
             self.name,
             self.capabilities,
             self._codec,
             self._channel,
             is_ready=lambda event: isinstance(event, LinkReady),
-            ready_seconds=ready_seconds,
+            advice=self._advice,
+            ready_seconds=connect_seconds,
         )
 
     @property
@@ -137,6 +150,9 @@ class GeminiLive:
         """
         if not self._settings.resumption:
             options = replace(options, resume=None)
+        voice = options.voice or self._settings.voice
+        if not self._links and (told := unknown_voice(voice, VOICES)):
+            log.warning("%s: %s", self.name, told)
         async with AsyncExitStack() as stack:
             try:
                 link = await stack.enter_async_context(self._wires.connect(options))
@@ -157,13 +173,12 @@ class GeminiLive:
         key = self._api_key or next((one for one in found if one), None)
         if not key:
             names = " or ".join(KEY_VARIABLES)
-            raise Denied(
-                f"there is no key; set {names}, or give api_key", op="connect", provider=self.name
-            )
+            raise Denied(f"there is no key: set {names}, or give api_key", op="connect")
         return connect_websocket(
             self._url,
             headers={"x-goog-api-key": key},
-            connect_seconds=self._ready_seconds,
+            connect_seconds=self._connect_seconds,
             ssl=self._ssl,
             provider=self.name,
+            advice=self._advice,
         )

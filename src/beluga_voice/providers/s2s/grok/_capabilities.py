@@ -28,6 +28,13 @@ WIRE_FORMATS: dict[AudioFormat, dict[str, str | int]] = {
     ALAW: {"type": "audio/pcma", "rate": 8000},
 }
 
+VOICES = ("eve", "ara", "rex", "sal", "leo")
+"""Those that the guide names, `eve` being the one that comes; about 24 more, and one's own, are in
+the list that `GET /v1/tts/voices` gives to whom has a key. Others are taken as they are."""
+
+TURN_SILENCE_MS = None
+"""The silence that ends a turn as it comes is not documented (it can be set: 0 to 10,000)."""
+
 MIN_COMMIT_MS = 100
 """Not documented: what the protocol asks for elsewhere, and harmless where less is taken."""
 
@@ -50,8 +57,10 @@ on top. From the list `genai-prices` 0.2.3, which names docs.x.ai/developers/pri
 2026-11-21."""
 
 
-def capabilities(*, resumption: bool, max_connection_seconds: float) -> Capabilities:
-    """What can be asked of it."""
+def capabilities(
+    *, resumption: bool, max_connection_seconds: float, silence_ms: int | None = None
+) -> Capabilities:
+    """What can be asked of it, with turns that end after `silence_ms` where that is set."""
     return Capabilities(
         input_formats=FORMATS,
         output_formats=FORMATS,
@@ -65,6 +74,7 @@ def capabilities(*, resumption: bool, max_connection_seconds: float) -> Capabili
         has_temperature=False,
         has_output_token_limit=False,
         turn_detection=frozenset({"silence_ms", "prefix_ms", "threshold"}),
+        turn_silence_ms=TURN_SILENCE_MS if silence_ms is None else silence_ms,
         can_cancel=True,
         can_truncate=True,
         can_suppress_response=False,

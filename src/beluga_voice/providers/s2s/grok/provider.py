@@ -36,6 +36,7 @@ from beluga_voice.providers.s2s.grok._options import (
 )
 from beluga_voice.providers.s2s.grok._resumption import Conversations
 from beluga_voice.providers.s2s.realtime_dialect.settings import url_of
+from beluga_voice.transports.failures import advice_for
 from beluga_voice.transports.websocket import WebSocketChannel, connect_websocket
 from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 
@@ -103,10 +104,13 @@ class Grok:
         self._ssl = ssl
         self._connect_seconds = connect_seconds
         self._links = 0
+        self._advice = advice_for(key=f"{KEY_VARIABLE}, or api_key", model=model)
         self._conversations = Conversations()
         self.name = NAME
         self.capabilities = capabilities(
-            resumption=resumption, max_connection_seconds=max_connection_seconds
+            resumption=resumption,
+            max_connection_seconds=max_connection_seconds,
+            silence_ms=self._settings.turn_detection.silence_duration_ms,
         )
         self._wire: WireProvider[S2sOptions, S2sCommand, S2sEvent] = WireProvider(
             self.name,
@@ -115,6 +119,7 @@ class Grok:
             self._channel,
             max_audio_bytes=MAX_AUDIO_BYTES,
             is_ready=lambda event: isinstance(event, LinkReady),
+            advice=self._advice,
             ready_seconds=connect_seconds,
         )
 
@@ -164,14 +169,14 @@ class Grok:
                 connect_seconds=self._connect_seconds,
                 ssl=self._ssl,
                 provider=self.name,
+                advice=self._advice,
             )
             try:
                 channel = await stack.enter_async_context(opening)
             except Rejected as error:
                 if _is_about_the_key(error):
-                    raise Denied(
-                        "the service does not know the key; check it", op="connect"
-                    ) from error
+                    message = f"the service does not know the key; {self._advice.denied}"
+                    raise Denied(message, op="connect") from error
                 raise
             yield channel
 

@@ -74,6 +74,15 @@ MODELS = {
 }
 """A model that is not here is taken to be like the default one."""
 
+VOICES = tuple(sorted(_VOICES))
+"""Of the default model; the list is closed, and another voice is refused before connecting."""
+
+PAUSE_MS = {"high": 1500, "medium": 1750, "low": 2000}
+"""The pause that ends a turn, by sensitivity (`sonic-turn-taking`); which of them comes where none
+is asked for is not documented."""
+TURN_SILENCE_MS = None
+"""The service does not tell when it noticed the end of a turn."""
+
 USD_PER_MILLION_TOKENS: dict[str, dict[str, float]] = {
     DEFAULT_MODEL: {
         "input_text": 0.33,

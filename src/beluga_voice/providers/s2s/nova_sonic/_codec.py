@@ -516,6 +516,7 @@ def _failed(failure: wire.Failure) -> ServiceFailed:
         message=f"{failure.type}: {failure.message}" if failure.message else failure.type,
         is_fatal=category is not ErrorCategory.BENIGN,
         provider_code=failure.type,
+        retry_after_seconds=failure.retry_after,
     )
 
 

@@ -172,6 +172,7 @@ class Failure(_Part, frozen=True):
     type: str
     message: str = ""
     status: int | None = None
+    retry_after: float | None = None
 
 
 class ServerMessage(_Part, frozen=True):

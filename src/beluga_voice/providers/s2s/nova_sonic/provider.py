@@ -24,6 +24,7 @@ from beluga_voice.transports.bedrock import (
     endpoint_of,
     region_of_environment,
 )
+from beluga_voice.transports.failures import Advice
 from beluga_voice.transports.wire import WireLink, WireProvider
 
 NAME = "nova_sonic"
@@ -94,6 +95,12 @@ class NovaSonic:
         self._ssl = ssl
         self._connect_seconds = connect_seconds
         self._links = 0
+        region_told = region or "the region of AWS_REGION"
+        self._advice = Advice(
+            denied="check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (or "
+            f"credentials), and that they may use {model} in {region_told}",
+            rejected=f"check the model ({model!r}), {region_told} and the settings",
+        )
         self.capabilities: Capabilities = capabilities_of(self._settings.profile)
 
     @asynccontextmanager
@@ -110,6 +117,7 @@ class NovaSonic:
             lambda _: codec,
             partial(self._channel, codec),
             is_ready=lambda event: isinstance(event, LinkReady),
+            advice=self._advice,
             ready_seconds=self._connect_seconds,
         )
         async with wires.connect(options) as link:

@@ -31,6 +31,9 @@ VOICES = (
 )
 """Those the SDK names; the service has newer ones, so others are taken as well."""
 
+TURN_SILENCE_MS = None
+"""A model that hears while it speaks ends no turns."""
+
 USD_PER_MINUTE = 0.05
 """Of session, silence included; the tokens of a Responses backend come on top."""
 

@@ -24,6 +24,7 @@ from beluga_voice.providers.s2s.openai_live._options import (
     url_of,
 )
 from beluga_voice.providers.s2s.openai_live._pump import LiveChannel, LiveLink, parting
+from beluga_voice.transports.failures import advice_for
 from beluga_voice.transports.websocket import connect_websocket
 from beluga_voice.transports.wire import READY_SECONDS, WireProvider
 
@@ -90,6 +91,7 @@ class OpenAILive:
         self._ssl = ssl
         self._connect_seconds = connect_seconds
         self._links = 0
+        self._advice = advice_for(key=f"{KEY_VARIABLE}, or api_key", model=model)
         self.name = NAME
         self.capabilities = capabilities(format, has_tools=self._settings.backend is not None)
 
@@ -105,6 +107,7 @@ class OpenAILive:
             lambda _: self._channel(codec),
             max_audio_bytes=MAX_AUDIO_BYTES,
             is_ready=lambda event: isinstance(event, LinkReady),
+            advice=self._advice,
             ready_seconds=self._connect_seconds,
         )
         async with wires.connect(options) as link:
@@ -123,6 +126,7 @@ class OpenAILive:
             connect_seconds=self._connect_seconds,
             ssl=self._ssl,
             provider=self.name,
+            advice=self._advice,
         )
         async with opening as channel, parting(channel, codec) as live:
             yield live

@@ -61,8 +61,14 @@ USD_PER_MILLION_TOKENS: dict[str, dict[str, float]] = {
 """By model and kind of token; the transcripts of the person come on top. From the list
 `genai-prices` 0.2.3, which names the vendor's model pages; read 2026-11-21."""
 
-SILENCE_MS = 500
+TURN_SILENCE_MS = 500
 """The silence that ends a turn as it comes (API reference, `silence_duration_ms`, 2026-11)."""
+
+VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
+"""All that are built in, `marin` and `cedar` recommended; and one's own, by ids. From the types of
+the SDK."""
+OWN_VOICE = "voice_"
+"""What the id of a voice of one's own begins with."""
 
 
 def can_reason(model: str) -> bool:
@@ -91,7 +97,7 @@ def capabilities(
         has_temperature=False,  # removed with the beta dialect
         has_output_token_limit=True,
         turn_detection=frozenset(tunable),
-        turn_silence_ms=None if is_semantic else silence_ms or SILENCE_MS,
+        turn_silence_ms=None if is_semantic else silence_ms or TURN_SILENCE_MS,
         can_cancel=True,
         can_truncate=True,
         can_suppress_response=True,

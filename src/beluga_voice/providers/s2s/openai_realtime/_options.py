@@ -14,6 +14,7 @@ from beluga_voice.interfaces import (
 from beluga_voice.providers.s2s.openai_realtime._capabilities import (
     DEFAULT_TRANSCRIPTION_MODEL,
     MAX_OUTPUT_TOKENS,
+    OWN_VOICE,
     SPEEDS,
     WIRE_FORMATS,
     can_reason,
@@ -204,7 +205,7 @@ def _detection_of(options: S2sOptions, settings: Settings) -> dict[str, Any] | N
 
 def voice_on_wire(voice: str) -> str | dict[str, str]:
     """A voice by its name, or one's own by its id."""
-    return {"id": voice} if voice.startswith("voice_") else voice
+    return {"id": voice} if voice.startswith(OWN_VOICE) else voice
 
 
 def _transcription_of(options: S2sOptions, settings: Settings) -> dict[str, Any] | None:

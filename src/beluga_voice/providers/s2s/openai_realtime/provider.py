@@ -1,5 +1,6 @@
 """OpenAI Realtime as a speech-to-speech provider."""
 
+import logging
 import os
 import ssl as tls
 from collections.abc import AsyncGenerator
@@ -12,6 +13,8 @@ from beluga_voice.interfaces import S2sOptions
 from beluga_voice.providers.s2s.openai_realtime._capabilities import (
     DEFAULT_MODEL,
     ENDPOINT,
+    OWN_VOICE,
+    VOICES,
     capabilities,
 )
 from beluga_voice.providers.s2s.openai_realtime._codec import OpenAIRealtimeCodec
@@ -23,12 +26,16 @@ from beluga_voice.providers.s2s.openai_realtime._options import (
     Transcription,
     url_of,
 )
+from beluga_voice.support import unknown_voice
+from beluga_voice.transports.failures import advice_for
 from beluga_voice.transports.websocket import WebSocketChannel, connect_websocket
 from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 MAX_AUDIO_BYTES = 480_000
 """Ten seconds of the person's sound may wait for a slow connection."""
+
+log = logging.getLogger(__name__)
 
 
 class OpenAIRealtime:
@@ -89,6 +96,7 @@ class OpenAIRealtime:
         self._ssl = ssl
         self._connect_seconds = connect_seconds
         self._links = 0
+        self._advice = advice_for(key=f"{KEY_VARIABLE}, or api_key", model=model)
         self.name = NAME
         self.capabilities = capabilities(
             has_transcripts=transcription is not None,
@@ -102,6 +110,7 @@ class OpenAIRealtime:
             self._channel,
             max_audio_bytes=MAX_AUDIO_BYTES,
             is_ready=lambda event: isinstance(event, LinkReady),
+            advice=self._advice,
             ready_seconds=connect_seconds,
         )
 
@@ -110,6 +119,10 @@ class OpenAIRealtime:
         self, options: S2sOptions, /
     ) -> AsyncGenerator[WireLink[S2sCommand, S2sEvent]]:
         """Open a session; the service has taken the configuration when it is entered."""
+        voice = options.voice or self._settings.voice
+        is_own = voice is not None and voice.startswith(OWN_VOICE)
+        if not self._links and not is_own and (told := unknown_voice(voice, VOICES)):
+            log.warning("%s: %s", self.name, told)
         async with self._wire.connect(options) as link:
             yield link
 
@@ -132,4 +145,5 @@ class OpenAIRealtime:
             connect_seconds=self._connect_seconds,
             ssl=self._ssl,
             provider=self.name,
+            advice=self._advice,
         )
