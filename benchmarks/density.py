@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from beluga_voice.server.memory import with_large_pages
 from benchmarks.results import Cell, Number, Result, Table
 
 WHAT = "calls that one core carries over real websockets, with the voice detector on"
@@ -60,6 +61,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=20,
         help="how far ahead sound is sent; 20 makes a message of each frame; default: %(default)s",
+    )
+    parser.add_argument(
+        "--floor",
+        action="store_true",
+        help="measure the least server that does the same instead of ours",
+    )
+    parser.add_argument(
+        "--large-pages",
+        action="store_true",
+        help="run the server as `beluga-voice serve --large-pages` does",
     )
     parser.add_argument(
         "--profile",
@@ -119,9 +130,15 @@ class _Child:
 
 
 @asynccontextmanager
-async def _child(module: str, *arguments: str) -> AsyncGenerator[_Child]:
+async def _child(module: str, *arguments: str, large_pages: bool = False) -> AsyncGenerator[_Child]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"benchmarks.{module}", *arguments, stdin=PIPE, stdout=PIPE
+        sys.executable,
+        "-m",
+        f"benchmarks.{module}",
+        *arguments,
+        stdin=PIPE,
+        stdout=PIPE,
+        env=with_large_pages(os.environ) if large_pages else None,
     )
     try:
         yield _Child(process)
@@ -155,7 +172,10 @@ async def _measure(
 ) -> tuple[list[Stretch], list[str]]:
     cores = sorted(os.sched_getaffinity(0))
     common = ["--lead-ms", str(options.lead_ms), *(["--realtime"] if options.realtime else [])]
-    async with _child("density_server", "--core", str(cores[-1]), *common) as server:
+    kind = ["--floor"] if options.floor else []
+    async with _child(
+        "density_server", "--core", str(cores[-1]), *common, *kind, large_pages=options.large_pages
+    ) as server:
         url = (await server.answer())["url"]
         async with _child(
             "density_client", "--core", str(cores[0]), "--url", url, "--sound", folder, *common

@@ -21,6 +21,7 @@ from beluga_voice.interfaces import Line
 from beluga_voice.providers.vad.silero import SileroBatch
 from beluga_voice.server.access import Access
 from beluga_voice.server.app import create_app, listening, run, tune_garbage_collector
+from benchmarks import density_floor
 from benchmarks.fakes import InstantStt, InstantTts, instant_agent
 from benchmarks.results import percentile, rounded
 
@@ -113,8 +114,11 @@ def obey(order: Callable[[str], object]) -> asyncio.Future[None]:
     return over
 
 
-async def serve(lead_ms: int) -> None:
+async def serve(lead_ms: int, *, is_floor: bool) -> None:
     """Serve until standard input ends."""
+    if is_floor:
+        await _measure(await density_floor.listen(HOST, answer_ms=ANSWER_MS, lead_ms=lead_ms))
+        return
     batch = SileroBatch()
 
     def make(line: Line) -> VoiceSession:
@@ -132,10 +136,14 @@ async def serve(lead_ms: int) -> None:
         limits=Limits(max_sessions=100_000, lead_ms=lead_ms),
     )
     async with listening(app, host=HOST, port=0) as url:
-        tune_garbage_collector()
-        meter = Meter()
-        print(json.dumps({"url": url}), flush=True)
-        await obey(lambda order: meter.begin() if order == "begin" else meter.end())
+        await _measure(url)
+
+
+async def _measure(url: str) -> None:
+    tune_garbage_collector()
+    meter = Meter()
+    print(json.dumps({"url": url}), flush=True)
+    await obey(lambda order: meter.begin() if order == "begin" else meter.end())
 
 
 def claim_core(core: int, *, realtime: bool) -> None:
@@ -150,6 +158,7 @@ if __name__ == "__main__":
     parser.add_argument("--core", type=int, required=True)
     parser.add_argument("--lead-ms", type=int, required=True)
     parser.add_argument("--realtime", action="store_true")
+    parser.add_argument("--floor", action="store_true")
     options = parser.parse_args()
     claim_core(options.core, realtime=options.realtime)
-    run(serve(options.lead_ms))
+    run(serve(options.lead_ms, is_floor=options.floor))

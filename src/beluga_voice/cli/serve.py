@@ -14,11 +14,14 @@ from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import LineOptions
 from beluga_voice.server import app
 from beluga_voice.server.access import Access
+from beluga_voice.server.memory import take_large_pages
 from beluga_voice.session.line import NoLine
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
+    if options.large_pages:
+        take_large_pages()
     app.run(_serve(options))
     return 0
 
