@@ -93,9 +93,9 @@ def start(*arguments, env=None):
     return Started(command(*arguments), env=env)
 
 
-def finish(process):
+def finish(process, *, within_seconds=30):
     """Wait for its end."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=within_seconds)
     return Ran(process.returncode, out, err)
 
 

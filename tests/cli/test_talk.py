@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from cliside import RATE, Ran, command_running, run, start
+from cliside import RATE, Ran, command_running, pause, run, start
 
 from beluga_voice.audio.convert import convert
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
@@ -95,6 +95,18 @@ def test_several_utterances_are_several_turns(questions, capfd):
     assert "day" in finals[1]
     assert [one.outcome for one in of(found, AgentResponseEnded)] == [ResponseOutcome.HEARD] * 2
     assert of(found, BargedIn) == []
+
+
+def test_a_person_who_interrupts_waits_for_something_to_interrupt(tmp_path, sounds, capfd):
+    """With `--interrupt-after` an answer sounds for so long; the last one is heard whole."""
+    path = tmp_path / "interrupting.wav"
+    write_wav(path, pause(0.4) + sounds[0] + pause(0.6) + sounds[1] + pause(0.3), RATE)
+    found = events(talk(capfd, path, "--json", "--interrupt-after", "400"))
+    (barged,) = of(found, BargedIn)
+    cut, whole = of(found, AgentResponseEnded)
+    assert (cut.response_id, cut.outcome) == (barged.response_id, ResponseOutcome.CUT)
+    assert whole.outcome is ResponseOutcome.HEARD
+    assert cut.heard_ms >= 400
 
 
 def test_a_file_that_runs_on_interrupts(questions, capfd):

@@ -12,6 +12,7 @@ from beluga_voice.testing.conformance import (
     Rule,
     check_speech_to_speech,
 )
+from beluga_voice.testing.emulators.catalogue import EMULATORS
 from beluga_voice.testing.emulators.openai_realtime import KEY, OpenAIRealtimeEmulator
 from conformance.broken import (
     BY_RULE,
@@ -37,11 +38,39 @@ RULES = frozenset(Rule) - {
 """Those of speech to speech."""
 
 
+NOWHERE = {Rule.WORD_TIMES, Rule.DUPLEX, Rule.RESUMPTION}
+"""What most services have not: times of words, ears while they speak, and a handle."""
+SERVER_TURNS = {Rule.EMPTY_TURNS, Rule.SPEECH_EVENTS, Rule.SUPPRESSION, Rule.TRUNCATION}
+"""What those have not that find the turns by themselves, and tell nothing of it."""
+LIVE = NOWHERE - {Rule.DUPLEX} | SERVER_TURNS | {Rule.TURNS, Rule.INTERRUPTION}
+UNTRIED: dict[str, set[Rule]] = {
+    "cascade": {Rule.SPEECH_EVENTS, Rule.RESUMPTION, Rule.DUPLEX},
+    "openai_realtime": NOWHERE,
+    "gemini_live": SERVER_TURNS - {Rule.EMPTY_TURNS} | {Rule.WORD_TIMES, Rule.DUPLEX},
+    "grok": NOWHERE | {Rule.SUPPRESSION},
+    "nova_sonic": NOWHERE | SERVER_TURNS | {Rule.UPDATES},
+    "openai_live": LIVE | {Rule.TOOLS},
+    "openai_live at work": LIVE,
+    "elevenlabs": SERVER_TURNS | {Rule.DUPLEX, Rule.RESUMPTION, Rule.UPDATES},
+}
+"""The rules that no check of a row is about, since what they need is not there."""
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_provider_keeps_the_rules(row):
-    """Every rule is kept that applies to what it can do."""
+    """Every rule is kept that applies to what it can do, and no other is left out."""
     report = check_speech_to_speech(ROWS[row])
-    assert report.kept
+    kept, others = (
+        {Rule[check.partition(" ")[0]] for check in checks}
+        for checks in (report.kept, report.not_applicable)
+    )
+    assert others - kept == UNTRIED[row]
+
+
+def test_each_service_calls_tools_in_a_row():
+    """None of the six is left out of the rule of tools."""
+    calling = {row.partition(" ")[0] for row in ROWS if Rule.TOOLS not in UNTRIED[row]}
+    assert calling == set(EMULATORS["s2s"]) | {"cascade"}
 
 
 def test_a_report_names_every_check():

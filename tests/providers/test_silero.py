@@ -268,7 +268,7 @@ def test_sessions_of_a_server_share_a_batch() -> None:
     async def scenario() -> list[float]:
         make = batched_detector(None)
         assert make is not None
-        return [make().process(bytes(FRAME)) for _ in range(64)]
+        return [make().process(bytes(FRAME)) for _ in range(128)]
 
     *first, last = asyncio.run(scenario())
     assert set(first) == {0.0}

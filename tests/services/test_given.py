@@ -63,7 +63,7 @@ def test_what_is_no_service_is_refused():
 
 def test_an_agent_has_to_be_named():
     """Where there is no default, the error says what to write."""
-    with pytest.raises(ConfigurationError, match="id of your agent.* elevenlabs:AGENT_ID"):
+    with pytest.raises(ConfigurationError, match=r"id of your agent.* elevenlabs:AGENT_ID"):
         s2s("elevenlabs")
 
 
@@ -164,7 +164,7 @@ def test_a_recording_longer_than_a_connection_is_refused():
         async with PLACES["nova_sonic"](ScriptedBrain([])) as service:
             await service.process(bytes(481 * 16000 * 2))
 
-    with pytest.raises(WrongFormat, match="481 s of sound.*lasts 480 s; give it in parts"):
+    with pytest.raises(WrongFormat, match=r"481 s of sound.*lasts 480 s; give it in parts"):
         simulate(scene)
 
 

@@ -1,4 +1,4 @@
-"""An hour, given to every recogniser at once and as it is spoken, and an hour of text to every voice.
+"""An hour for every recogniser, at once and as it is spoken, and an hour of text for every voice.
 
 It is also what shows that nothing on the way looks at all of it again and again: then it would take
 minutes, as it once did.

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from beluga_voice.app import VoiceSession
-from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_samples
+from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
 from beluga_voice.audio.level import dbfs
 from beluga_voice.audio.wav import read_wav, write_wav
 from beluga_voice.cli.fast import FastLoop
@@ -25,9 +26,20 @@ OUTPUT_RATE = 24000
 QUIET_DBFS = -45.0
 """A frame below this is a pause in the file."""
 SETTLE_SECONDS = 1.5
-"""How long nothing happens after the last word before the call is over."""
+"""How long nothing happens after the last answer before the call is over."""
+ANSWER_SECONDS = 8.0
+"""The same after words that were not answered: some services take two seconds for the end of a
+turn, say nothing meanwhile, and then have to think."""
+GAP_MS = 400
+"""Between words, the agent falls silent for less."""
 LIMIT_SECONDS = 600.0
 """The longest a call goes on after the file has ended."""
+PAUSE_FRAMES = 5
+"""A silence in the file of so many frames is a place to wait for the agent."""
+LONG_PAUSE_FRAMES = 25
+"""The same for a person who interrupts: within a sentence nobody waits for anything."""
+PATIENCE_SECONDS = 20.0
+"""How long a person who interrupts waits for something to interrupt."""
 
 
 def talk(options: argparse.Namespace, *, make: Callable[[Line], VoiceSession] | None = None) -> int:
@@ -101,7 +113,9 @@ class RecordingLine:
         self._began: float | None = None
         self._played: list[tuple[int, bytes]] = []
         self._busy_until = 0
+        self._sounds_since = self._sounds_until = 0
         self._said: list[bytes] = []
+        self._spoke_until = 0
 
     def send(self, command: CallCommand, /) -> None:
         """Take what the session sends."""
@@ -111,6 +125,10 @@ class RecordingLine:
                 start = max(self._busy_until, now)
                 self._played.append((start, command.pcm))
                 self._busy_until = start + len(command.pcm) // 2
+                if dbfs(command.pcm) > QUIET_DBFS:
+                    if start - self._sounds_until > to_samples(GAP_MS, OUTPUT_RATE):
+                        self._sounds_since = start
+                    self._sounds_until = self._busy_until
             case ClearPlayback():
                 self._drop_after(now)
             case _:
@@ -118,8 +136,23 @@ class RecordingLine:
 
     def said(self, pcm: bytes) -> None:
         """What the person said next."""
-        self._now()
+        now = self._now()
         self._said.append(pcm)
+        if dbfs(pcm) > QUIET_DBFS:
+            self._spoke_until = now
+
+    @property
+    def sounding_ms(self) -> float:
+        """For how long the agent has sounded without a pause; 0 while it is silent."""
+        now = self._now()
+        if now >= self._sounds_until:
+            return 0.0
+        return max(to_milliseconds(now - self._sounds_since, OUTPUT_RATE), 0.0)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the agent has begun to say something since the person fell silent."""
+        return self._sounds_since > self._spoke_until
 
     @property
     def agent(self) -> bytes:
@@ -150,6 +183,7 @@ class RecordingLine:
                 kept.append((start, pcm[: left * 2]))
         self._played = kept
         self._busy_until = min(self._busy_until, now)
+        self._sounds_until = min(self._sounds_until, now)
 
     def _now(self) -> int:
         """The present sample of the call."""
@@ -164,9 +198,13 @@ async def _converse(
 ) -> int:
     report = Report(sys.stdout)
     async with session:
-        caller = asyncio.create_task(
-            _speak(session, line, speech, waits=not options.barge_in), name="caller"
-        )
+        after_ms = getattr(options, "interrupt_after", None)
+        manners: Manners = _Polite(session)
+        if after_ms is not None:
+            manners = _Impatient(line, after_ms)
+        elif options.barge_in:
+            manners = _RunsOn()
+        caller = asyncio.create_task(_speak(session, line, speech, manners), name="caller")
         failed = False
         async for happening in session.events():
             if options.json:
@@ -182,34 +220,81 @@ async def _converse(
     return int(failed)
 
 
-async def _speak(session: VoiceSession, line: RecordingLine, speech: bytes, *, waits: bool) -> None:
-    """Be the person: say what is in the file, frame by frame, and hang up when all is said.
+class Manners(Protocol):
+    """When a person waits for the agent."""
 
-    A polite person waits in a pause while the agent thinks or speaks.
-    """
+    def waits(self, quiet: int, has_spoken: bool, now: float) -> bool:
+        """Whether to wait before the next words, after so many frames of silence in the file.
+
+        `has_spoken` is whether there were words before.
+        """
+        ...
+
+
+class _RunsOn:
+    """Lets the file run, whatever the agent does."""
+
+    def waits(self, quiet: int, has_spoken: bool, now: float) -> bool:
+        return False
+
+
+class _Polite:
+    """Waits in a pause while the agent thinks or speaks."""
+
+    def __init__(self, session: VoiceSession) -> None:
+        self._session = session
+
+    def waits(self, quiet: int, has_spoken: bool, now: float) -> bool:
+        agents = (SessionState.PROCESSING, SessionState.RESPONDING)
+        return quiet >= PAUSE_FRAMES and self._session.state in agents
+
+
+class _Impatient:
+    """Waits for each answer, and interrupts it when it has sounded for so long."""
+
+    def __init__(self, line: RecordingLine, after_ms: float) -> None:
+        self._line = line
+        self._after_ms = after_ms
+        self._since: float | None = None
+
+    def waits(self, quiet: int, has_spoken: bool, now: float) -> bool:
+        if not has_spoken or quiet < LONG_PAUSE_FRAMES:
+            return False
+        if self._since is None:
+            self._since = now
+        if self._line.sounding_ms < self._after_ms and now - self._since < PATIENCE_SECONDS:
+            return True
+        self._since = None
+        return False
+
+
+async def _speak(
+    session: VoiceSession, line: RecordingLine, speech: bytes, manners: Manners
+) -> None:
+    """Be the person: say what is in the file, frame by frame, and hang up when all is said."""
     loop = asyncio.get_running_loop()
     size = to_samples(FRAME_MILLISECONDS, INPUT_RATE) * 2
     frames = [speech[at : at + size].ljust(size, b"\0") for at in range(0, len(speech), size)]
     pause = bytes(size)
     began = loop.time()
     position = count = quiet = 0
+    has_spoken = False
     settled_at: float | None = None
     while True:
         is_busy = session.state not in (SessionState.IDLE, SessionState.CONNECTED)
         frame = pause
         if position < len(frames):
-            is_pause = quiet >= 5
             starts = dbfs(frames[position]) > QUIET_DBFS
-            agent_has_floor = session.state in (SessionState.PROCESSING, SessionState.RESPONDING)
-            if not (waits and is_pause and starts and agent_has_floor):
+            if not (starts and manners.waits(quiet, has_spoken, loop.time())):
                 frame = frames[position]
                 position += 1
                 quiet = 0 if starts else quiet + 1
+                has_spoken = has_spoken or starts
         elif is_busy:
             settled_at = None
         elif settled_at is None:
             settled_at = loop.time()
-        elif loop.time() - settled_at >= SETTLE_SECONDS:
+        elif loop.time() - settled_at >= (SETTLE_SECONDS if line.is_answered else ANSWER_SECONDS):
             break
         if loop.time() - began > LIMIT_SECONDS + len(frames) * FRAME_MILLISECONDS / 1000:
             break

@@ -171,7 +171,8 @@ class PostingLink:
             self._fail(failed.failure)
         except BrokenProtocol as error:
             category = ErrorCategory.RETRYABLE
-            self._fail(ServiceFailed(category=category, message=error.message, is_fatal=True))
+            message = f"{error.message}; check the endpoint"
+            self._fail(ServiceFailed(category=category, message=message, is_fatal=True))
         except Exception as error:
             self._fail(unexpected(error))
         else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from beluga_voice.errors import MissingExtra, where
 from beluga_voice.events import ErrorCategory, ServiceFailed
+from beluga_voice.providers.advice import advice_on
 from beluga_voice.providers.mute import ELSEWHERE
 
 if TYPE_CHECKING:
@@ -84,8 +85,10 @@ async def answer(
     import httpx
 
     host = request.url.host
+    has_begun = False
     try:
         response = await client.send(request, stream=True)
+        has_begun = True
         try:
             yield response
         finally:
@@ -97,9 +100,11 @@ async def answer(
         raise _lost(what, ErrorCategory.TIMEOUT) from error
     except httpx.ConnectError as error:
         seen = _why(error)
-        raise _lost(f"no connection to {host}{seen}; check that the service runs there") from error
+        what = f"no connection to {host}{seen}; check the address, and that the service runs there"
+        raise _lost(what) from error
     except httpx.HTTPError as error:
-        raise _lost(f"the connection to {host} broke in mid-answer") from error
+        seen = "in mid-answer" if has_begun else "before an answer, or gave none; check the address"
+        raise _lost(f"the connection to {host} broke {seen}; {ELSEWHERE}") from error
 
 
 _STATUSES: dict[int, ErrorCategory] = {
@@ -111,18 +116,24 @@ _STATUSES: dict[int, ErrorCategory] = {
 }
 
 
-def refusal(status: int, headers: Mapping[str, str], reason: str) -> ServiceFailed:
-    """What a status means where the service gives no code for it; `reason` is its own words."""
+def refusal(
+    status: int, headers: Mapping[str, str], reason: str, *, variable: str
+) -> ServiceFailed:
+    """What a status means where the service gives no code for it; `reason` is its own words.
+
+    `variable` is where its key comes from.
+    """
     category = _STATUSES.get(status)
     if category is None:
         is_theirs = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         category = ErrorCategory.RETRYABLE if is_theirs else ErrorCategory.INVALID_REQUEST
     # What is said about a key might quote it.
-    said = "check the key and what it may do" if category is ErrorCategory.AUTH else reason
+    said = "" if category is ErrorCategory.AUTH else reason
+    told = advice_on(category, variable=variable, status=status)
     waited = headers.get("retry-after", "")
     return ServiceFailed(
         category=category,
-        message=f"HTTP status {status}" + (f" ({said})" if said else ""),
+        message=f"HTTP status {status}; {told}" + (f" ({said})" if said else ""),
         is_fatal=True,
         retry_after_seconds=float(waited) if waited.isdecimal() else None,
     )

@@ -88,6 +88,8 @@ SETTLE_SECONDS = 3.0
 """From the last voice of a recording with pauses: by then a service has found the end of a turn."""
 MORE_SECONDS = 8.0
 """How long an answer to the rest of a recording is waited for, of which a part was answered."""
+USAGE_SECONDS = 1.0
+"""How long, from when the answer would have been heard, what it cost is waited for."""
 FOLLOW_SECONDS = 5.0
 """From a tool call: by then a service that ends its response there has begun another, or has kept
 it open for the result, and had no more to say."""
@@ -132,7 +134,10 @@ class Answer:
     """Whether that is all the service had to say: it ran into no limit, and did not break off."""
     tool_runs: tuple[ToolRun, ...]
     usage: Usage
-    """The sum of what was reported; `None` where nothing was."""
+    """The sum of what was reported; `None` where nothing was. Services that are paid by the minute
+    count when the session ends. Some count when the answer would have been heard (Gemini Live, Nova
+    Sonic): they are waited for.
+    """
     timing: AnswerTiming
 
     @property
@@ -238,6 +243,7 @@ class _Turn:
     failure: ProviderError | None = None
     whole: asyncio.Event = field(default_factory=asyncio.Event)
     known: asyncio.Event = field(default_factory=asyncio.Event)
+    counted: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
@@ -258,6 +264,7 @@ class _Turn:
                 raise self.failure
             self.ended = self._loop.time()
             await self._wait_for_words()
+            await self._wait_for_usage()
 
     @asynccontextmanager
     async def _helped(self, speech: bytes) -> AsyncGenerator[None]:
@@ -349,6 +356,7 @@ class _Turn:
                 self.works.discard(event.work_id)
             case UsageReported():
                 self.usages.append(event.usage)
+                self.counted.set()
             case ServiceFailed() if event.is_fatal:
                 name = self.provider.name
                 self._fail(error_of(event, op="process", provider=name, otherwise=LinkLost))
@@ -481,6 +489,17 @@ class _Turn:
         with suppress(TimeoutError):
             async with asyncio.timeout(TRANSCRIPT_SECONDS):
                 await self.known.wait()
+
+    async def _wait_for_usage(self) -> None:
+        """A service may count only when the answer would have been heard, and says so."""
+        if self.usages or not getattr(self.provider, "usage_follows", False):
+            return
+        rate = output_format_of(self.provider.capabilities, self.options.output_format).rate
+        bytes_in_all = sum(len(pcm) for pieces in self.sounds.values() for pcm in pieces)
+        first = min(self.first_sounds.values(), default=self.ended)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(first + bytes_in_all / 2 / rate + USAGE_SECONDS):
+                await self.counted.wait()
 
     # ── what came of it ─────────────────────────────────────────────────────────────────────
 

@@ -191,6 +191,7 @@ class TextToSpeechService:
         converter = _converter(shape)
         events = aiter(link)
         has_sounded = False
+        failure: ServiceFailed | None = None
         while True:
             event = await self._next(events, feeder, quiet_seconds)
             match event:
@@ -205,10 +206,16 @@ class TextToSpeechService:
                 case SpeechDone() if event.context_id == context_id:
                     if converter is not None and (rest := converter.flush()):
                         yield SpeechAudio(context_id=context_id, pcm=rest)
+                    if not has_sounded and failure is not None:
+                        raise error_of(
+                            failure, op="synthesize", provider=self.name, otherwise=Silent
+                        )
                     if not has_sounded:
-                        message = f"{self.name} ended without a sound"
+                        message = f"{self.name} ended without a sound; check the text and the voice"
                         raise Silent(message, op="synthesize", provider=self.name)
                     return
+                case ServiceFailed():
+                    failure = event
                 case _:
                     pass
 

@@ -22,6 +22,7 @@ from beluga_voice.events import (
     TurnContinued,
 )
 from beluga_voice.interfaces import SttOptions
+from beluga_voice.providers.advice import advice_on
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.cartesia import TurnThresholds
 from beluga_voice.providers.stt.cartesia._capabilities import capabilities
@@ -405,12 +406,20 @@ def test_a_finalize_that_is_not_answered_is_a_failure():
     ],
 )
 def test_an_error_ends_the_link(is_manual, status, category):
-    """What kind it is shows its status; the service's words are quoted, at a bearable length."""
+    """What kind it is shows its status; the service's words are quoted, at a bearable length.
+
+    Those about a key are not, because they might quote it.
+    """
     told = {"title": "Bad", "message": "no\nluck " * 99, "error_code": "e1", "status_code": status}
     (event,) = Desk(is_manual=is_manual).say("error", **told)
     assert (event.category, event.is_fatal, event.provider_code) == (category, True, "e1")
-    assert event.message.startswith("Bad: no luck no luck")
-    assert len(event.message) == 200
+    quoted, _, advice = event.message.partition("; ")
+    assert advice == advice_on(category, variable="CARTESIA_API_KEY", status=status)
+    if category is ErrorCategory.AUTH:
+        assert quoted == "the key is refused"
+    else:
+        assert quoted.startswith("Bad: no luck no luck")
+        assert len(quoted) == 200
 
 
 @pytest.mark.parametrize("is_manual", [False, True])

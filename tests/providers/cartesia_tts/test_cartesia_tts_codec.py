@@ -174,7 +174,11 @@ def test_an_error_ends_its_context_only():
     desk.speak("Hello")
     failed, ended = desk.say("error", status_code=429, title="Slow", error_code="busy")
     assert (failed.category, failed.is_fatal) == (ErrorCategory.RATE_LIMIT, False)
-    assert (failed.message, failed.provider_code, ended) == ("Slow", "busy", done())
+    assert (failed.message, failed.provider_code, ended) == (
+        "Slow; come back later",
+        "busy",
+        done(),
+    )
     assert desk.speak("more") == desk.finish() == []
     assert len(desk.sent) == 1
 

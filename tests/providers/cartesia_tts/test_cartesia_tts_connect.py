@@ -121,7 +121,10 @@ def test_it_is_found_by_its_name():
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"model": "sonic-9"}, "The model is not valid."), ({"voice": "nobody"}, "The voice")],
+    [
+        ({"model": "sonic-9"}, "The model is not valid; check the model"),
+        ({"voice": "nobody"}, "The voice"),
+    ],
 )
 def test_what_does_not_exist_is_told_with_the_first_text(settings, words):
     """The context ends, and the link goes on."""

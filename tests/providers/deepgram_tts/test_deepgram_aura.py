@@ -133,6 +133,20 @@ def test_no_text_is_done_at_once():
     assert on.orders == ["Close"]
 
 
+def test_a_context_that_is_over_stays_over():
+    """Finished twice it is done once; text that comes after its end is not spoken."""
+
+    async def scene(on):
+        say(on, A, "one.")
+        await asyncio.sleep(1)
+        say(on, A, "two.")
+        await asyncio.sleep(1)
+
+    on = voice(scene)
+    assert done(on) == [A]
+    assert heard(on) == "one."
+
+
 def test_a_context_that_is_cancelled_falls_silent_at_once():
     """Sound that comes late is dropped, and the next one is spoken; the first has no end."""
 

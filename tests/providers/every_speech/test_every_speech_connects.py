@@ -166,7 +166,7 @@ def test_nobody_at_the_address_is_unreachable(row):
     """A refused connection is told at once, and may be tried again."""
     error, seconds = simulate(lambda: failing(row))
     assert type(error) is Unreachable
-    assert "check that the service runs there" in str(error)
+    assert "that the service runs there" in str(error)
     assert (error.is_retryable, seconds) == (True, 0)
 
 

@@ -293,5 +293,5 @@ def test_what_the_service_does_not_take_is_refused_before_connecting():
     """Phrases of another model, and more of them than there may be."""
     with pytest.raises(Unsupported, match="phrases"):
         beluga_voice.stt(DeepgramFiles("nova-2"), phrases=["one"])
-    error, _ = transcribed(SERVICES[1], options={"phrases": ["x" * 21]})
+    error, _ = transcribed(SERVICES[1], options={"phrases": ["x" * 51]})
     assert isinstance(error, Unsupported)

@@ -144,7 +144,14 @@ SAY = "Say exactly the following, word for word, and nothing else:\nhello"
         (AnswerDelegation(delegation_id=DelegationId("x"), text="x"), []),
         (
             Update(instructions="new", tools=(), voice="Puck"),
-            [{"contextUpdate": {"systemInstruction": {"parts": [{"text": "new"}]}, "tools": {"tools": []}}}],
+            [
+                {
+                    "contextUpdate": {
+                        "systemInstruction": {"parts": [{"text": "new"}]},
+                        "tools": {"tools": []},
+                    }
+                }
+            ],
         ),
         (Update(voice="Puck"), []),
         (

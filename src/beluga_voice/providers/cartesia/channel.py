@@ -8,8 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from websockets.exceptions import InvalidStatus
 
 from beluga_voice.errors import Denied, Overloaded, ProviderError, Rejected, Unreachable
+from beluga_voice.providers.advice import key_advice
 from beluga_voice.providers.cartesia.service import KEY_VARIABLE, NAME, failure_in, headers
+from beluga_voice.transports.failures import Advice
 from beluga_voice.transports.websocket import WebSocketChannel, connect_websocket
+
+_ADVICE = Advice(denied=key_advice(KEY_VARIABLE))
 
 
 def key_of(given: str | None) -> str:
@@ -38,6 +42,7 @@ async def open_channel(
             connect_seconds=connect_seconds,
             ssl=ssl,
             provider=NAME,
+            advice=_ADVICE,
         )
         try:
             channel = await stack.enter_async_context(opening)

@@ -14,6 +14,7 @@ import msgspec
 
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import ErrorCategory, ServiceFailed
+from beluga_voice.providers.advice import advice_on
 
 NAME = "cartesia"
 KEY_VARIABLE = "CARTESIA_API_KEY"
@@ -73,7 +74,8 @@ def _url(
 ) -> str:
     parts = urlsplit(endpoint)
     if parts.scheme not in schemes or not parts.netloc:
-        raise ConfigurationError("the endpoint is no address: wss://... or https://...", op=NAME)
+        message = "the endpoint is no address: give wss://host or https://host"
+        raise ConfigurationError(message, op=NAME)
     joined = "&".join(filter(None, (parts.query, urlencode(query))))
     whole = parts.path.rstrip("/") + path
     return urlunsplit((schemes[parts.scheme], parts.netloc, whole, joined, ""))
@@ -96,9 +98,13 @@ def category_of(status: int | None) -> ErrorCategory:
 
 def failed(failure: Failure, *, is_fatal: bool) -> ServiceFailed:
     """The event for an error frame."""
+    category = category_of(failure.status_code)
+    told = advice_on(category, variable=KEY_VARIABLE, status=failure.status_code)
+    # What is said about a key might quote it.
+    seen = "the key is refused" if category is ErrorCategory.AUTH else failure.reason
     return ServiceFailed(
-        category=category_of(failure.status_code),
-        message=failure.reason or "the service failed without a reason",
+        category=category,
+        message=f"{seen.rstrip('.') or 'the service failed without a reason'}; {told}",
         is_fatal=is_fatal,
         provider_code=failure.error_code or None,
     )

@@ -19,13 +19,16 @@ from websockets.exceptions import InvalidStatus
 from beluga_voice.errors import ConfigurationError, Denied, LinkLost, ProviderError
 from beluga_voice.events import ServiceFailed
 from beluga_voice.interfaces import WireMessage
+from beluga_voice.providers.advice import key_advice
 from beluga_voice.providers.deepgram.timed import Timed
 from beluga_voice.providers.requests import refusal
 from beluga_voice.providers.ticking import TickingChannel
+from beluga_voice.transports.failures import Advice
 from beluga_voice.transports.websocket import connect_websocket
 from beluga_voice.transports.wire import ClosingChannel
 
 KEY_VARIABLE = "DEEPGRAM_API_KEY"
+_ADVICE = Advice(denied=key_advice(KEY_VARIABLE))
 HOST = "wss://api.deepgram.com"
 """There are others for regions: `api.eu.`, `api.au.` and `api.in.deepgram.com`."""
 GOODBYE_SECONDS = 0.25
@@ -104,6 +107,7 @@ async def open_deepgram(
         connect_seconds=seconds,
         ssl=ssl,
         provider=provider,
+        advice=_ADVICE,
     )
     async with AsyncExitStack() as stack:
         try:
@@ -129,7 +133,7 @@ class _Refusal(msgspec.Struct):
 
 def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> ServiceFailed:
     """What an answer other than 200 means, as a fatal failure."""
-    return refusal(status, headers, _said(headers, body))
+    return refusal(status, headers, _said(headers, body), variable=KEY_VARIABLE)
 
 
 def _reason_of(error: ProviderError) -> str:

@@ -8,10 +8,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from websockets.exceptions import InvalidStatus
 
 from beluga_voice.errors import Denied, ProviderError
-from beluga_voice.providers.elevenlabs.account import NAME, reason_of
+from beluga_voice.providers.advice import key_advice
+from beluga_voice.providers.elevenlabs.account import KEY_VARIABLE, NAME, reason_of
 from beluga_voice.providers.tick import Ticking
 from beluga_voice.providers.ticking import TickingChannel
+from beluga_voice.transports.failures import Advice
 from beluga_voice.transports.websocket import connect_websocket
+
+_ADVICE = Advice(denied=key_advice(KEY_VARIABLE))
 
 
 @asynccontextmanager
@@ -32,6 +36,7 @@ async def open_channel(
             connect_seconds=connect_seconds,
             ssl=ssl if url.startswith("wss:") else None,
             provider=NAME,
+            advice=_ADVICE,
         )
         try:
             channel = await stack.enter_async_context(opening)

@@ -13,6 +13,7 @@ import msgspec
 
 from beluga_voice.errors import ConfigurationError, Denied
 from beluga_voice.events import ErrorCategory, ServiceFailed
+from beluga_voice.providers.advice import MONEY, advice_on
 
 NAME = "openai"
 ENDPOINT = "https://api.openai.com/v1"
@@ -128,10 +129,13 @@ def refusal_of(status: int, headers: Mapping[str, str], body: bytes) -> ServiceF
     if category is None:
         is_theirs = status >= HTTPStatus.INTERNAL_SERVER_ERROR
         category = ErrorCategory.RETRYABLE if is_theirs else ErrorCategory.INVALID_REQUEST
-    said = message_of(error, category)
+    told = MONEY if error.type in _MONEY else None
+    told = told or advice_on(category, variable=KEY_VARIABLE, status=status)
+    is_quoted = category is not ErrorCategory.AUTH
+    said = message_of(error, category) if is_quoted else error.code or error.type or ""
     return ServiceFailed(
         category=category,
-        message=f"HTTP status {status}" + (f" ({said})" if said else ""),
+        message=f"HTTP status {status}; {told}" + (f" ({said})" if said else ""),
         is_fatal=True,
         provider_code=error.code or error.type,
         retry_after_seconds=_seconds(headers.get("retry-after", "")),

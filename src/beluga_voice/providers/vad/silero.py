@@ -219,7 +219,7 @@ class SileroBatch:
     Belongs to one event loop.
     """
 
-    def __init__(self, *, window_milliseconds: float = 12.0, max_lines: int = 64) -> None:
+    def __init__(self, *, window_milliseconds: float = 16.0, max_lines: int = 128) -> None:
         self._weights = _weights()
         self._room = room_for(max_lines)
         self._window_seconds = window_milliseconds / 1000

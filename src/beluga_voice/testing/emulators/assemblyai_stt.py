@@ -18,8 +18,8 @@ from websockets.http11 import Request, Response
 
 from beluga_voice.audio.formats import FRAME_MILLISECONDS, to_milliseconds, to_samples
 from beluga_voice.audio.g711 import mulaw_decode
-from beluga_voice.testing.emulators.listening_server import ListeningServer, ListeningSession
 from beluga_voice.testing.emulators.heard_words import HeardWords
+from beluga_voice.testing.emulators.listening_server import ListeningServer, ListeningSession
 from beluga_voice.testing.emulators.speech import (
     UNINTELLIGIBLE,
     Faults,

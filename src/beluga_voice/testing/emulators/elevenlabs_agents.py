@@ -27,13 +27,16 @@ from websockets.http11 import Request, Response
 
 from beluga_voice.testing.emulators.elevenlabs_agents_conversation import (
     PING_SECONDS,
+    RECEIVE_TIMEOUT_SECONDS,
     SILENCE_MS,
+    SURE_MS,
     AgentConversation,
     AgentService,
     Ending,
 )
 from beluga_voice.testing.emulators.elevenlabs_agents_settings import EmulatedAgent
 from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo, faults_of
+from beluga_voice.testing.emulators.websocket_server import late
 from beluga_voice.testing.speech import WORD_MS
 
 __all__ = ["AGENT", "KEY", "AgentConversation", "ElevenLabsAgentsEmulator", "EmulatedAgent"]
@@ -51,7 +54,8 @@ class ElevenLabsAgentsEmulator:
 
     `faults` are those of each call in order; one that refuses the handshake refuses a signed
     address as well. `ending` is how the end of a response is told: by a message, by a mark of its
-    last sound, or not at all.
+    last sound, or not at all. A voice of `sure_ms` interrupts; a call without sound of the person
+    for `receive_seconds` ends; a signed address is good for `signed_seconds`.
     """
 
     def __init__(
@@ -64,6 +68,9 @@ class ElevenLabsAgentsEmulator:
         keys: Collection[str] = (KEY,),
         agents: Mapping[str, EmulatedAgent] | None = None,
         silence_ms: float = SILENCE_MS,
+        sure_ms: float = SURE_MS,
+        receive_seconds: float = RECEIVE_TIMEOUT_SECONDS,
+        signed_seconds: float = SIGNED_SECONDS,
         ping_seconds: float = PING_SECONDS,
         ending: Ending = "complete",
     ) -> None:
@@ -72,10 +79,13 @@ class ElevenLabsAgentsEmulator:
             pace=pace or Pace(),
             word_ms=word_ms,
             silence_ms=silence_ms,
+            sure_ms=sure_ms,
+            receive_seconds=receive_seconds,
             ping_seconds=ping_seconds,
             ending=ending,
         )
         self._faults = faults
+        self._signed_seconds = signed_seconds
         self._keys = keys
         self._agents = dict(agents or {AGENT: EmulatedAgent()})
         self._refused = 0
@@ -106,9 +116,10 @@ class ElevenLabsAgentsEmulator:
             self.url = f"{'ws' if ssl is None else 'wss'}://{host}:{bound}"
             yield self
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer what is no call, or a call that is not taken."""
         faults = faults_of(self._faults, len(self.sessions) + self._refused)
+        await late(faults)
         path = urlsplit(request.path).path
         if faults.refuse_status is not None:
             self._refused += 1
@@ -129,7 +140,7 @@ class ElevenLabsAgentsEmulator:
         if agent_id not in self._agents:
             return _answer(404, _detail("agent_not_found", "The agent was not found."))
         token = f"token_{len(self._signed) + 1}"
-        self._signed[token] = (agent_id, asyncio.get_running_loop().time() + SIGNED_SECONDS)
+        self._signed[token] = (agent_id, asyncio.get_running_loop().time() + self._signed_seconds)
         return _answer(200, {"signed_url": f"{self.url}{PATH}?agent_id={agent_id}&token={token}"})
 
     async def _talk(self, connection: ServerConnection) -> None:

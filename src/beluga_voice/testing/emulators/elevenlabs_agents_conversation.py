@@ -80,6 +80,8 @@ class AgentService:
     pace: Pace = field(default_factory=Pace)
     word_ms: int = WORD_MS
     silence_ms: float = SILENCE_MS
+    sure_ms: float = SURE_MS
+    receive_seconds: float = RECEIVE_TIMEOUT_SECONDS
     ping_seconds: float = PING_SECONDS
     ending: Ending = "complete"
 
@@ -245,7 +247,9 @@ class AgentConversation:
         self.initiation = frame
         agent = self._agent
         self._hearing = AgentHearing(
-            FORMATS[agent.input_format], silence_ms=self._service.silence_ms, sure_ms=SURE_MS
+            FORMATS[agent.input_format],
+            silence_ms=self._service.silence_ms,
+            sure_ms=self._service.sure_ms,
         )
         self.say(
             "conversation_initiation_metadata",
@@ -290,7 +294,7 @@ class AgentConversation:
     def _wait_for_sound(self) -> None:
         message = "No audio was received for too long."
         arguments = ("transport_receive_timeout", message)
-        self._later("sound", RECEIVE_TIMEOUT_SECONDS, self.fail, *arguments)
+        self._later("sound", self._service.receive_seconds, self.fail, *arguments)
 
     # ── the person ──────────────────────────────────────────────────────────────────────────
 

@@ -271,9 +271,7 @@ class ScribeSession:
         frames = range(0, len(pcm), size)
         still = bytes(size)
         voiced = [
-            at
-            for at in frames
-            if (frame := pcm[at : at + size]) != still and rms(frame) > LOUD
+            at for at in frames if (frame := pcm[at : at + size]) != still and rms(frame) > LOUD
         ] or [*frames]
         spoken = text.split()
         words: list[dict[str, Any]] = []

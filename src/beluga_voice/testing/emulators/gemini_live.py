@@ -25,6 +25,7 @@ from beluga_voice.testing.emulators.gemini_live_conversation import (
     GeminiLiveService,
 )
 from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo, faults_of
+from beluga_voice.testing.emulators.websocket_server import late
 
 __all__ = ["API_KEY", "HOST", "PORT", "GeminiLiveConversation", "GeminiLiveEmulator"]
 
@@ -64,7 +65,8 @@ class GeminiLiveEmulator:
             holds_turns=holds_turns,
             go_away_ms=go_away_ms,
         )
-        self._refused = 0
+        self._opened = 0
+        self._admitted: dict[ServerConnection, Faults] = {}
 
     @asynccontextmanager
     async def serving(
@@ -84,9 +86,11 @@ class GeminiLiveEmulator:
             bound = next(iter(server.sockets)).getsockname()[1] if port == 0 else port
             yield f"{'ws' if ssl is None else 'wss'}://{host}:{bound}"
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer the handshake with an error, or with nothing."""
-        faults = faults_of(self.faults, len(self.connections) + self._refused)
+        faults = faults_of(self.faults, self._opened)
+        self._opened += 1
+        await late(faults)
         address = urlsplit(request.path)
         keys = parse_qs(address.query).get("key", [])
         key = request.headers.get("x-goog-api-key", keys[0] if keys else "")
@@ -101,14 +105,15 @@ class GeminiLiveEmulator:
             refusal = connection.respond(
                 HTTPStatus.FORBIDDEN, "Method doesn't allow unregistered callers"
             )
-        if refusal is not None:
-            self._refused += 1
+        if refusal is None:
+            # For the conversation this becomes: others may be admitted before it does.
+            self._admitted[connection] = faults
         return refusal
 
     async def _talk(self, connection: ServerConnection) -> None:
         request = connection.request
         assert request is not None
-        faults = faults_of(self.faults, len(self.connections) + self._refused)
+        faults = self._admitted.pop(connection)
         talk = GeminiLiveConversation(self._service, connection, faults, request)
         self.connections.append(talk)
         await talk.run()

@@ -149,7 +149,9 @@ class GeminiLiveConversation:
             if self._faults.is_mute:
                 self._out.put_nowait(Stall())
             if (after_ms := self._faults.expire_after_ms) is not None:
-                warn_ms = max(after_ms - self._service.go_away_ms, 0)
+                ahead_ms = self._faults.warns_ms
+                ahead_ms = self._service.go_away_ms if ahead_ms is None else ahead_ms
+                warn_ms = max(after_ms - ahead_ms, 0)
                 left = f"{(after_ms - warn_ms) / 1000:g}s"
                 self._timers.append(self._loop.call_later(warn_ms / 1000, self.go_away, left))
                 self._timers.append(self._loop.call_later(after_ms / 1000, self.expire))

@@ -51,7 +51,11 @@ class Quirks:
 
 
 class GrokEmulator(RealtimeServer):
-    """The service. `brain` decides what is said; `faults` are those of each connection in order."""
+    """The service. `brain` decides what is said; `faults` are those of each connection in order.
+
+    A session lasts `lifetime_seconds`; a conversation can be continued for `kept_seconds` after its
+    last message.
+    """
 
     def __init__(
         self,
@@ -63,8 +67,10 @@ class GrokEmulator(RealtimeServer):
         keys: Collection[str] = (KEY,),
         models: Collection[str] = MODELS,
         quirks: Quirks | None = None,
+        kept_seconds: float = KEPT_SECONDS,
+        lifetime_seconds: float = LIFETIME_SECONDS,
     ) -> None:
-        service = _Service(keys, models, quirks or Quirks())
+        service = _Service(keys, models, quirks or Quirks(), kept_seconds, lifetime_seconds)
         super().__init__(service, brain, pace or Pace(), word_ms, faults)
 
 
@@ -73,7 +79,16 @@ class _Service:
 
     path = PATH
 
-    def __init__(self, keys: Collection[str], models: Collection[str], quirks: Quirks) -> None:
+    def __init__(
+        self,
+        keys: Collection[str],
+        models: Collection[str],
+        quirks: Quirks,
+        kept_seconds: float,
+        lifetime_seconds: float,
+    ) -> None:
+        self._kept_seconds = kept_seconds
+        self._lifetime_seconds = lifetime_seconds
         self._keys = keys
         self._models = models
         self._quirks = quirks
@@ -103,10 +118,11 @@ class _Service:
         """Those of a connection: with the conversation it continues, if that is still known."""
         now = asyncio.get_running_loop().time()
         kept = self._conversations.get(query.get("conversation_id", ""))
-        if kept is not None and (not kept.is_resumable or now - kept.last_at > KEPT_SECONDS):
+        if kept is not None and (not kept.is_resumable or now - kept.last_at > self._kept_seconds):
             kept = None
         name = f"conv_{len(self._conversations) + 1:04}" if kept is None else kept.name
         made = GrokManners(query["model"], self._quirks, name, kept)
+        made.lifetime_seconds = self._lifetime_seconds
         self._conversations[name] = made
         return made
 

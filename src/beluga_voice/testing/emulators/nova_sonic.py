@@ -22,16 +22,13 @@ from websockets.exceptions import ConnectionClosed
 
 from beluga_voice.errors import MissingExtra
 from beluga_voice.interfaces import Channel, S2sOptions
+from beluga_voice.testing.emulators.nova_sonic_said import Accept, End, Raise, Said, Stall
 from beluga_voice.testing.emulators.nova_sonic_session import (
     IDLE_MS,
     MAX_CONNECTION_MS,
-    Accept,
-    End,
+    SURE_MS,
     NovaSonicService,
     NovaSonicSession,
-    Raise,
-    Said,
-    Stall,
 )
 from beluga_voice.testing.emulators.speech import Brain, Faults, Pace, echo, faults_of
 from beluga_voice.testing.speech import WORD_MS
@@ -58,9 +55,9 @@ class NovaSonicEmulator:
     """The service. `brain` decides what is said; `faults` are those of each stream in order.
 
     `keys` are secret keys by access key, and `session_token` goes with them. `silence_ms` is the
-    pause that ends a turn, instead of the one of the client's sensitivity. A stream lasts
-    `max_connection_ms`, and `idle_ms` without input. With `ends_completions` each turn is a
-    completion of its own; else the prompt is one.
+    pause that ends a turn, instead of the one of the client's sensitivity, and a voice of `sure_ms`
+    interrupts. A stream lasts `max_connection_ms`, and `idle_ms` without input. With
+    `ends_completions` each turn is a completion of its own; else the prompt is one.
     """
 
     def __init__(
@@ -74,6 +71,7 @@ class NovaSonicEmulator:
         session_token: str | None = None,
         models: Collection[str] = MODELS,
         silence_ms: float | None = None,
+        sure_ms: float = SURE_MS,
         idle_ms: float = IDLE_MS,
         max_connection_ms: float = MAX_CONNECTION_MS,
         ends_completions: bool = False,
@@ -83,6 +81,7 @@ class NovaSonicEmulator:
             pace=pace or Pace(),
             word_ms=word_ms,
             silence_ms=silence_ms,
+            sure_ms=sure_ms,
             idle_ms=idle_ms,
             max_connection_ms=max_connection_ms,
             ends_completions=ends_completions,

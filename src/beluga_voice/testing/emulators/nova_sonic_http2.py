@@ -28,13 +28,7 @@ from h2.events import (
 )
 from h2.exceptions import ProtocolError
 
-from beluga_voice.testing.emulators.nova_sonic_session import (
-    Accept,
-    End,
-    Raise,
-    Said,
-    Stall,
-)
+from beluga_voice.testing.emulators.nova_sonic_said import Accept, End, Raise, Said, Stall
 from beluga_voice.testing.emulators.nova_sonic_signing import (
     BadFrame,
     BadSignature,

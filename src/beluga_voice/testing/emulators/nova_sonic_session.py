@@ -11,6 +11,7 @@ Source: https://docs.aws.amazon.com/nova/latest/nova2-userguide/sonic-output-eve
 
 import asyncio
 import base64
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ from beluga_voice.testing.emulators.nova_sonic_frames import (
     sound_of,
 )
 from beluga_voice.testing.emulators.nova_sonic_order import NovaSonicOrder
+from beluga_voice.testing.emulators.nova_sonic_said import Accept, End, Raise, Said, Stall
 from beluga_voice.testing.emulators.speech import (
     Asked,
     Brain,
@@ -68,38 +70,6 @@ TIMED_OUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
-    """The request is taken: HTTP 200."""
-
-
-@dataclass(frozen=True, slots=True)
-class Raise:
-    """The service failed, by that exception of the vendor."""
-
-    kind: str
-    message: str = ""
-    retry_after: float | None = None
-    """In how many seconds to try again, where it comes before the stream has begun."""
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The stream is over: in order, or broken, without a word or with an HTTP/2 error code."""
-
-    is_broken: bool = False
-    code: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """Nothing more comes, though the stream stays."""
-
-
-type Said = bytes | Accept | Raise | End | Stall
-"""What a session says: bytes are one JSON message."""
-
-
 @dataclass(slots=True, kw_only=True)
 class NovaSonicService:
     """What all sessions of one service share; see `NovaSonicEmulator`."""
@@ -108,6 +78,7 @@ class NovaSonicService:
     pace: Pace = field(default_factory=Pace)
     word_ms: int = WORD_MS
     silence_ms: float | None = None
+    sure_ms: float = SURE_MS
     idle_ms: float = IDLE_MS
     max_connection_ms: float = MAX_CONNECTION_MS
     ends_completions: bool = False
@@ -129,7 +100,9 @@ class NovaSonicSession:
         self._service = service
         self._faults = faults
         self._mishaps = Mishaps(faults)
-        self._put = put
+        self._put = put if not faults.answers_after_ms else self._hold
+        self._answer = put
+        self._held: list[Said] = []
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._id = f"session-{number}"
@@ -232,6 +205,7 @@ class NovaSonicSession:
             if not self._is_accepted:
                 self._is_accepted = True
                 self._put(Accept())
+                self._answer_later(self._faults.answers_after_ms)
             self._obey(event)
         except BadEvent as error:
             self.fail("ValidationException", str(error))
@@ -265,6 +239,21 @@ class NovaSonicSession:
             self.is_polite = True
             self._put(End())
             self.end()
+
+    def _hold(self, said: Said) -> None:
+        """Keep what is said before the request is answered."""
+        self._held.append(said)
+
+    def _answer_later(self, after_ms: float) -> None:
+        """Answer the request, so long after its first event."""
+        if 0 < after_ms < math.inf:
+            self._timers.append(self._loop.call_later(after_ms / 1000, self._answered_now))
+
+    def _answered_now(self) -> None:
+        self._put = self._answer
+        for said in self._held:
+            self._put(said)
+        self._held.clear()
 
     def _say(self, name: str, **fields: Any) -> None:
         if self._is_over:
@@ -333,7 +322,7 @@ class NovaSonicSession:
         self._utterance += pcm
         for change in vad.hear(pcm):
             if isinstance(change, VoiceBegan):
-                self._sure_at = change.at + to_samples(SURE_MS, vad.rate)
+                self._sure_at = change.at + to_samples(self._service.sure_ms, vad.rate)
             else:
                 self._sure_at = None
                 text = transcript_of(bytes(self._utterance), vad.rate)

@@ -70,6 +70,8 @@ class Manners:
     """How long a voice must last for it to stop speaking."""
     placing_ms: int = 600
     """From an append to its place in the timeline."""
+    lifetime_seconds: float = LIFETIME_SECONDS
+    """How long a session lasts: it says so at its beginning."""
     idle_seconds: float = 31
     """Without any sound of the client, the session expires (observed, by one source)."""
     usage_ratio: float = 0.1
@@ -217,7 +219,7 @@ class EmulatedLiveSession:
         now = asyncio.get_running_loop().time()
         told |= {
             "id": f"live_{self._number}",
-            "expires_at": int(EPOCH + now + LIFETIME_SECONDS),
+            "expires_at": int(EPOCH + now + self._manners.lifetime_seconds),
             "status": "active",
         }
         self._wire = {key: value for key, value in told.items() if value is not None}
@@ -238,7 +240,7 @@ class EmulatedLiveSession:
         """What ends a session by the clock."""
         loop = asyncio.get_running_loop()
         after_ms = self._faults.expire_after_ms
-        lifetime = LIFETIME_SECONDS if after_ms is None else after_ms / 1000
+        lifetime = self._manners.lifetime_seconds if after_ms is None else after_ms / 1000
         reason = self._faults.close_reason or "expired"
         self._timers.append(loop.call_at(now + lifetime, self.close, reason))
         self._idle = loop.call_later(self._manners.idle_seconds, self.close, "expired")

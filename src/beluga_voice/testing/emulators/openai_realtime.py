@@ -37,7 +37,10 @@ EXPIRED = "Your session hit the maximum duration of 60 minutes."
 
 
 class OpenAIRealtimeEmulator(RealtimeServer):
-    """The service. `brain` decides what is said; `faults` are those of each connection in order."""
+    """The service. `brain` decides what is said; `faults` are those of each connection in order.
+
+    A session lasts `lifetime_seconds`, and says so.
+    """
 
     def __init__(
         self,
@@ -48,8 +51,10 @@ class OpenAIRealtimeEmulator(RealtimeServer):
         faults: Sequence[Faults] = (),
         keys: Collection[str] = (KEY,),
         models: Collection[str] = MODELS,
+        lifetime_seconds: float = LIFETIME_SECONDS,
     ) -> None:
-        super().__init__(_Service(keys, models), brain, pace or Pace(), word_ms, faults)
+        service = _Service(keys, models, lifetime_seconds)
+        super().__init__(service, brain, pace or Pace(), word_ms, faults)
 
 
 class _Service:
@@ -57,7 +62,10 @@ class _Service:
 
     path = PATH
 
-    def __init__(self, keys: Collection[str], models: Collection[str]) -> None:
+    def __init__(
+        self, keys: Collection[str], models: Collection[str], lifetime_seconds: float
+    ) -> None:
+        self._lifetime_seconds = lifetime_seconds
         self._keys = keys
         self._models = models
 
@@ -81,22 +89,22 @@ class _Service:
 
     def manners(self, query: dict[str, str]) -> "OpenAIManners":
         """Those of every connection."""
-        return OpenAIManners(query["model"])
+        return OpenAIManners(query["model"], self._lifetime_seconds)
 
 
 class OpenAIManners:
     """The protocol as it was first made."""
 
     service = "openai_realtime"
-    lifetime_seconds = LIFETIME_SECONDS
     expiry = Expiry("invalid_request_error", "session_expired", EXPIRED, 1001, EXPIRED)
     ending_errors: frozenset[str | None] = frozenset({"session_expired"})
     ping_seconds: float | None = None
     late_words = 0
     leaves_unspoken = False
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, lifetime_seconds: float) -> None:
         self._model = model
+        self.lifetime_seconds = lifetime_seconds
         self.conversation = Conversation()
 
     def read(self, message: str | bytes) -> AnyFrame:

@@ -100,8 +100,9 @@ class EmulatedSession:
             self._send(event)
         if self._manners.ping_seconds is not None:
             self._start(self._ping(self._manners.ping_seconds), "ping")
-        if self._faults.expire_after_ms is not None:
-            self._start(self._expire(self._faults.expire_after_ms), "expiry")
+        after_ms = self._faults.expire_after_ms
+        lasts_ms = self._manners.lifetime_seconds * 1000 if after_ms is None else after_ms
+        self._start(self._expire(lasts_ms), "expiry")
 
     def end(self) -> None:
         """The connection is over, and with it whatever takes time."""

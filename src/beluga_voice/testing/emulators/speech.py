@@ -221,6 +221,8 @@ class Faults:
     """What the refusal says."""
     retry_after: str | None = None
     """The `Retry-After` header of a refusal."""
+    answers_after_ms: float = 0
+    """The handshake is answered so long after it came; never, if this is infinite."""
     is_mute: bool = False
     """Connects, and never says anything."""
     drop_after_audio_ms: float | None = None
@@ -231,6 +233,8 @@ class Faults:
     """One message that is not of the protocol comes in mid-response."""
     expire_after_ms: float | None = None
     """The session ends, in the service's own way, so long after it began."""
+    warns_ms: float | None = None
+    """Where the protocol has a warning of that: so long before it, instead of the usual time."""
     error_code: str | None = None
     """An error of that code comes with the first response: of whatever tells the errors of a
     service apart, be it the name of an exception or the reason of a close."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import http
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -80,9 +81,10 @@ class EmulatedServer(ABC):
     async def _talk(self, connection: ServerConnection, request: Request, faults: Faults) -> None:
         """Be the service for one connection, until it ends."""
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         faults = faults_of(self._faults, self._opened)
         self._opened += 1
+        await late(faults)
         if faults.refuse_status is not None:
             failed = self._failure(faults.refuse_status, faults)
             if faults.retry_after is not None:
@@ -97,6 +99,14 @@ class EmulatedServer(ABC):
     async def _serve(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         await self._talk(connection, connection.request, self._admitted.pop(connection))
+
+
+async def late(faults: Faults) -> None:
+    """Wait for as long as a handshake is to wait for its answer."""
+    if math.isinf(faults.answers_after_ms):
+        await asyncio.get_running_loop().create_future()
+    elif faults.answers_after_ms:
+        await asyncio.sleep(faults.answers_after_ms / 1000)
 
 
 async def write(connection: ServerConnection, outbox: asyncio.Queue[Sent]) -> None:

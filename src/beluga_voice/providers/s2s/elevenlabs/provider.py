@@ -5,6 +5,7 @@ hears and answers by itself; what a call may change of it is in its security set
 """
 
 import asyncio
+import logging
 import os
 import ssl as tls
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 KEY_VARIABLE = "ELEVENLABS_API_KEY"
 MAX_AUDIO_BYTES = 480_000
 """Ten seconds of the person's sound, at 24 kHz, may wait for a slow connection."""
+
+log = logging.getLogger(__name__)
 
 type Authentication = Literal["signed_url", "header", "none"] | Callable[[], Awaitable[str]]
 
@@ -141,6 +144,9 @@ class ElevenLabsAgents:
         self, options: S2sOptions, /
     ) -> AsyncGenerator[WireLink[S2sCommand, S2sEvent]]:
         """Call the agent; it has taken the configuration when this is entered."""
+        if options.tools and not self._links:
+            names = ", ".join(tool.name for tool in options.tools)
+            log.info("%s: the agent has to have client tools of these names: %s", NAME, names)
         self._links += 1
         codec = ElevenLabsAgentsCodec(options, self._settings, self.capabilities, link=self._links)
         wire: WireProvider[S2sOptions, S2sCommand, S2sEvent] = WireProvider(

@@ -66,6 +66,8 @@ class GeminiLive:
     """One of them has to be set, unless the credentials are given."""
 
     name = "gemini_live"
+    usage_follows = True
+    """What a response cost is told when it would have been heard."""
 
     def __init__(
         self,

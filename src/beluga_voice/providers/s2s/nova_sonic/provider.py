@@ -61,6 +61,8 @@ class NovaSonic:
 
     extra = "nova"
     name = NAME
+    usage_follows = True
+    """What a response cost is told when it would have been heard."""
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ https://assemblyai.com/docs/api-reference/streaming-api/universal-3-pro-streamin
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.events import ErrorCategory
 from beluga_voice.interfaces import Capabilities
+from beluga_voice.providers.phrases import PhraseLimits
 
 NAME = "assemblyai"
 ENDPOINT = "wss://streaming.assemblyai.com"
@@ -38,6 +39,8 @@ MIN_FRAME_MS = 50
 MAX_FRAME_MS = 1000
 """A frame of sound outside these ends the session (3007)."""
 MAX_SECONDS = 3 * 3600.0
+PHRASES = PhraseLimits(max_phrases=100, max_phrase_characters=50)
+"""By integrations that quote the vendor's page on streaming keyterms; more are refused there."""
 
 CODES = {
     1008: ErrorCategory.AUTH,

@@ -44,10 +44,12 @@ from beluga_voice.events import (
     UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, SttOptions, WireMessage, input_format_of
+from beluga_voice.providers.advice import advice_on
 from beluga_voice.providers.mute import ELSEWHERE
 from beluga_voice.providers.stt.assemblyai import _wire as wire
 from beluga_voice.providers.stt.assemblyai._capabilities import (
     CODES,
+    KEY_VARIABLE,
     MAX_FRAME_MS,
     MIN_FRAME_MS,
     category_of,
@@ -408,10 +410,11 @@ class AssemblyAiCodec:
 def _failure(code: int | None, said: str) -> ServiceFailed:
     category = category_of(code, said)
     # What is said about a key might quote it.
-    shown = "check the key and what it may do" if category is ErrorCategory.AUTH else said[:200]
+    shown = "" if category is ErrorCategory.AUTH else said[:200]
+    seen = ": ".join(part for part in (str(code or "error"), shown) if part)
     return ServiceFailed(
         category=category,
-        message=": ".join(part for part in (str(code or "error"), shown) if part),
+        message=f"{seen}; {advice_on(category, variable=KEY_VARIABLE)}",
         is_fatal=True,
         provider_code=None if code is None else str(code),
     )

@@ -11,6 +11,7 @@ from beluga_voice.providers.stt.assemblyai._capabilities import (
     FORMATS,
     NAME,
     PATH,
+    PHRASES,
     UNFORMATTED_MODELS,
 )
 
@@ -68,8 +69,8 @@ def url_of(
     }
     if settings.model in UNFORMATTED_MODELS:
         query["format_turns"] = "true" if options.wants_punctuation else "false"
-    if options.phrases:
-        query["keyterms_prompt"] = json.dumps(list(options.phrases))
+    if phrases := PHRASES.taken(options.phrases, NAME):
+        query["keyterms_prompt"] = json.dumps(list(phrases))
     if options.filters_profanity:
         query["filter_profanity"] = "true"
     if options.language is not None and len(capabilities.languages) != 1:

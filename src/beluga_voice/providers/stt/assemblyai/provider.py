@@ -12,11 +12,13 @@ from websockets.exceptions import InvalidStatus
 from beluga_voice.errors import Denied, LinkLost, ProviderError
 from beluga_voice.events import LinkReady, SttCommand, SttEvent
 from beluga_voice.interfaces import SttOptions
+from beluga_voice.providers.advice import key_advice
 from beluga_voice.providers.stt.assemblyai._capabilities import (
     API_VERSION,
     DEFAULT_MODEL,
     KEY_VARIABLE,
     NAME,
+    PHRASES,
     capabilities,
 )
 from beluga_voice.providers.stt.assemblyai._codec import AssemblyAiCodec
@@ -24,6 +26,7 @@ from beluga_voice.providers.stt.assemblyai._options import Settings, base_of, ur
 from beluga_voice.providers.stt.assemblyai._wire import TERMINATE
 from beluga_voice.providers.ticking import TickingChannel
 from beluga_voice.support import refuse_unsupported_stt
+from beluga_voice.transports.failures import Advice
 from beluga_voice.transports.websocket import WebSocketChannel, connect_websocket
 from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 
@@ -60,6 +63,7 @@ class AssemblyAi:
 
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = PHRASES
 
     def __init__(
         self,
@@ -150,6 +154,7 @@ async def _opened(
         connect_seconds=seconds,
         ssl=ssl if url.startswith("wss:") else None,
         provider=NAME,
+        advice=Advice(denied=key_advice(KEY_VARIABLE)),
     )
     async with AsyncExitStack() as stack:
         try:

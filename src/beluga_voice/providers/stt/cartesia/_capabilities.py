@@ -7,6 +7,7 @@ docs.cartesia.ai, the pages on turns and on keyterms there, and the types of the
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.interfaces import Capabilities
+from beluga_voice.providers.phrases import PhraseLimits
 
 TURNS_PATH = "/stt/turns/websocket"
 MANUAL_PATH = "/stt/websocket"
@@ -27,9 +28,8 @@ WIRE_ENCODINGS = {
     Encoding.ALAW: "pcm_alaw",
 }
 
-MAX_KEYTERMS = 100
-MAX_KEYTERM_CHARACTERS = 1200
-"""Of all keyterms together."""
+PHRASES = PhraseLimits(max_phrases=100, max_characters=1200)
+"""By https://docs.cartesia.ai/use-the-api/stt/keyterms."""
 
 START_THRESHOLDS = (0.5, 0.9)
 EAGER_END_THRESHOLDS = (0.3, 0.6)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from beluga_voice.audio.formats import AudioFormat
-from beluga_voice.errors import ConfigurationError, Unsupported
+from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import Capabilities, SttOptions, input_format_of
 from beluga_voice.providers.cartesia.service import NAME
 from beluga_voice.providers.stt.cartesia._capabilities import (
@@ -16,8 +16,7 @@ from beluga_voice.providers.stt.cartesia._capabilities import (
     END_THRESHOLDS,
     END_TIMEOUTS_MS,
     KEEPALIVE_SECONDS,
-    MAX_KEYTERM_CHARACTERS,
-    MAX_KEYTERMS,
+    PHRASES,
     START_THRESHOLDS,
     WHISPER,
     WIRE_ENCODINGS,
@@ -112,16 +111,7 @@ def query_of(
             ("turn_end_threshold", f"{thresholds.end:g}"),
             ("turn_end_timeout_ms", str(thresholds.end_timeout_ms)),
         ]
-    return [*query, *(("keyterm", term) for term in keyterms_of(options.phrases))]
-
-
-def keyterms_of(phrases: tuple[str, ...]) -> list[str]:
-    """The phrases without those that hold nothing; raises `Unsupported` for too many."""
-    terms = [term for phrase in phrases if (term := " ".join(phrase.split()))]
-    if len(terms) > MAX_KEYTERMS or sum(map(len, terms)) > MAX_KEYTERM_CHARACTERS:
-        message = f"phrases: it takes {MAX_KEYTERMS}, of {MAX_KEYTERM_CHARACTERS} characters in all"
-        raise Unsupported(message, op="connect")
-    return terms
+    return [*query, *(("keyterm", term) for term in PHRASES.taken(options.phrases, NAME))]
 
 
 def encoding_of(source: AudioFormat) -> str:

@@ -23,6 +23,7 @@ from beluga_voice.providers.stt.cartesia._capabilities import (
     DEFAULT_MODEL,
     KEEPALIVE_SECONDS,
     MANUAL_PATH,
+    PHRASES,
     TURNS_PATH,
     WHISPER,
     capabilities,
@@ -63,6 +64,7 @@ class CartesiaStt:
 
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = PHRASES
 
     def __init__(
         self,

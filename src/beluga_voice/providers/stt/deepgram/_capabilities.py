@@ -9,6 +9,7 @@ import re
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.interfaces import Capabilities
+from beluga_voice.providers.phrases import PhraseLimits
 
 NAME = "deepgram"
 NOVA_PATH, FLUX_PATH = "/v1/listen", "/v2/listen"
@@ -17,6 +18,10 @@ FLUX_MODELS = frozenset({"flux-general-en", "flux-general-multi"})
 FLUX_MULTILINGUAL = "flux-general-multi"
 KEYTERM_MODELS = "nova-3"
 """Models whose names begin so take `keyterm`; others take `keywords`."""
+
+PHRASES = PhraseLimits(max_phrases=100)
+"""By https://developers.deepgram.com/docs/keyterms, read 2026-11-21. There may be 500 tokens in
+all, which the service counts: it refuses more with HTTP status 400, and says so."""
 
 ALTERNATIVES_MODELS = re.compile(r"(base|enhanced|nova(?!-\d))\b")
 """Models that give other readings: the first three families. From nova-2 on the service refuses to

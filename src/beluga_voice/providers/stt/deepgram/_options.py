@@ -12,6 +12,7 @@ from beluga_voice.providers.stt.deepgram._capabilities import (
     FLUX_MULTILINGUAL,
     MIN_UTTERANCE_END_MS,
     NAME,
+    PHRASES,
     WIRE_ENCODINGS,
 )
 from beluga_voice.support import refuse_unsupported_stt
@@ -81,7 +82,7 @@ def query_of(options: SttOptions, settings: Settings, capabilities: Capabilities
         ("sample_rate", str(source.rate)),
     ]
     query += _flux(options, settings) if settings.is_flux else _nova(options, settings)
-    query += [("keyterm", phrase) for phrase in options.phrases]
+    query += [("keyterm", phrase) for phrase in PHRASES.taken(options.phrases, NAME)]
     switches = {
         "numerals": settings.numerals,
         "profanity_filter": options.filters_profanity,
@@ -104,7 +105,8 @@ def file_query_of(options: SttOptions, model: str) -> Query:
         query.append(("detect_language", "true"))
     else:
         query.append(("language", options.language.replace("_", "-")))
-    return query + _alternatives(options) + [("keyterm", phrase) for phrase in options.phrases]
+    phrases = PHRASES.taken(options.phrases, f"{NAME}_files")
+    return query + _alternatives(options) + [("keyterm", phrase) for phrase in phrases]
 
 
 def _nova(options: SttOptions, settings: Settings) -> Query:

@@ -23,6 +23,7 @@ from beluga_voice.providers.stt.deepgram._capabilities import (
     MAX_PART_BYTES,
     NAME,
     NOVA_PATH,
+    PHRASES,
     file_capabilities,
 )
 from beluga_voice.providers.stt.deepgram._options import file_query_of
@@ -56,6 +57,7 @@ class DeepgramFiles:
     extra = "deepgram"
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = PHRASES
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ from beluga_voice.providers.stt.deepgram._capabilities import (
     FLUX_PATH,
     NAME,
     NOVA_PATH,
+    PHRASES,
     capabilities,
 )
 from beluga_voice.providers.stt.deepgram._flux import FluxCodec
@@ -63,6 +64,7 @@ class Deepgram:
 
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = PHRASES
 
     def __init__(
         self,

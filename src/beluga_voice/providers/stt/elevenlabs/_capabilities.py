@@ -8,6 +8,7 @@ their ranges), the guide to commit strategies in https://github.com/elevenlabs/s
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.interfaces import Capabilities, TurnOwner
+from beluga_voice.providers.phrases import PhraseLimits
 
 PATH = ("v1", "speech-to-text", "realtime")
 DEFAULT_MODEL = "scribe_v2_realtime"
@@ -42,8 +43,10 @@ SILENCE_SECONDS = (0.3, 3.0)
 DEFAULT_SILENCE_SECONDS = 1.5
 THRESHOLDS = (0.1, 0.9)
 DURATIONS_MS = (50, 2000)
-MAX_KEYTERMS = 50
-MAX_KEYTERM_CHARACTERS = 20
+PHRASES = PhraseLimits(max_phrases=50, max_phrase_characters=20, max_phrase_words=5)
+FILE_PHRASES = PhraseLimits(max_phrases=1000, max_phrase_characters=50, max_phrase_words=5)
+"""By https://elevenlabs.io/docs/eleven-api/guides/how-to/speech-to-text/batch/keyterm-prompting;
+the words by the SDK's `speech_to_text.convert`. Over 100 phrases, at least 20 s are charged."""
 MAX_PREVIOUS_CHARACTERS = 50
 
 

@@ -5,6 +5,8 @@ by the AsyncAPI document (22 August 2026), read 2026-11-21.
 """
 
 from beluga_voice.events import ErrorCategory
+from beluga_voice.providers.advice import MONEY, advice_on
+from beluga_voice.providers.elevenlabs.account import KEY_VARIABLE
 
 MAX_MESSAGE = 200
 
@@ -27,9 +29,8 @@ ERRORS = {
 }
 
 _ADVICE = {
-    "auth_error": "check the key and what it may do",
     "unaccepted_terms": "accept the terms in the account's settings",
-    "quota_exceeded": "the account has no credits left",
+    "quota_exceeded": MONEY,
     "rate_limited": "open fewer sessions at once",
     "commit_throttled": "connect again",
     "insufficient_audio_activity": "connect again",
@@ -49,9 +50,10 @@ _CLOSES = {
 
 def message_of(kind: str, said: str | None) -> str:
     """What may be shown of an error; where the key is wrong, the service may quote from it."""
-    advice = _ADVICE.get(kind, "")
-    shown = kind if ERRORS[kind] is ErrorCategory.AUTH else f"{kind}: {said or 'no reason'}"
-    return f"{shown[:MAX_MESSAGE]}; {advice}" if advice else shown[:MAX_MESSAGE]
+    category = ERRORS[kind]
+    advice = _ADVICE.get(kind) or advice_on(category, variable=KEY_VARIABLE)
+    shown = kind if category is ErrorCategory.AUTH else f"{kind}: {said or 'no reason'}"
+    return f"{shown[:MAX_MESSAGE].rstrip('.')}; {advice}"
 
 
 def category_of_close(code: int | None) -> ErrorCategory | None:

@@ -9,9 +9,8 @@ from beluga_voice.providers.elevenlabs.account import NAME, primary
 from beluga_voice.providers.stt.elevenlabs._capabilities import (
     DURATIONS_MS,
     FORMATS,
-    MAX_KEYTERM_CHARACTERS,
-    MAX_KEYTERMS,
     MAX_PREVIOUS_CHARACTERS,
+    PHRASES,
     SILENCE_SECONDS,
     THRESHOLDS,
 )
@@ -76,19 +75,9 @@ class Settings:
 def check(options: SttOptions, settings: Settings, capabilities: Capabilities) -> None:
     """Raise `Unsupported`, naming the capability, for what the service cannot honour."""
     refuse_unsupported_stt(options, capabilities, NAME)
-    check_phrases(options)
+    PHRASES.taken(options.phrases, NAME)
     if options.wants_words and settings.filters_background:
         raise Unsupported("wants_words: not together with filters_background", op="connect")
-
-
-def check_phrases(options: SttOptions) -> None:
-    """Raise `Unsupported` for more phrases than the service takes, or longer ones."""
-    if len(options.phrases) > MAX_KEYTERMS:
-        raise Unsupported(f"phrases: there may be {MAX_KEYTERMS} at most", op="connect")
-    if any(len(one) > MAX_KEYTERM_CHARACTERS for one in options.phrases):
-        raise Unsupported(
-            f"phrases: each has {MAX_KEYTERM_CHARACTERS} characters at most", op="connect"
-        )
 
 
 def query_of(
@@ -119,4 +108,4 @@ def query_of(
     if settings.keeps_no_log:
         query.append(("enable_logging", "false"))
     query += [("secondary_languages", primary(one)) for one in settings.secondary_languages]
-    return query + [("keyterms", phrase) for phrase in options.phrases]
+    return query + [("keyterms", one) for one in PHRASES.taken(options.phrases, NAME)]

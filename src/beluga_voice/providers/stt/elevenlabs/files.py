@@ -23,9 +23,9 @@ from beluga_voice.providers.stt.elevenlabs._capabilities import (
     DEFAULT_FILE_MODEL,
     FILE_CAPABILITIES,
     FILE_PATH,
+    FILE_PHRASES,
     MAX_PART_BYTES,
 )
-from beluga_voice.providers.stt.elevenlabs._options import check_phrases
 from beluga_voice.providers.stt.elevenlabs._wire import read_answer
 from beluga_voice.support import refuse_unsupported_stt
 from beluga_voice.transports.wire import READY_SECONDS
@@ -57,6 +57,7 @@ class ScribeFiles:
     extra = "elevenlabs"
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = FILE_PHRASES
 
     def __init__(
         self,
@@ -91,7 +92,6 @@ class ScribeFiles:
     async def connect(self, options: SttOptions, /) -> AsyncGenerator[PostingLink]:
         """Be ready to post."""
         refuse_unsupported_stt(options, self.capabilities, self.name)
-        check_phrases(options)
         fields = self._fields(options)
         async with open_client(
             self._base,
@@ -129,8 +129,8 @@ class ScribeFiles:
             fields["secondary_language_codes"] = self._secondary
         if self._no_verbatim:
             fields["no_verbatim"] = "true"
-        if options.phrases:
-            fields["keyterms"] = list(options.phrases)
+        if phrases := FILE_PHRASES.taken(options.phrases, self.name):
+            fields["keyterms"] = list(phrases)
         return fields
 
     async def _post(
@@ -141,6 +141,9 @@ class ScribeFiles:
         request = client.build_request("POST", FILE_PATH, params=query, data=fields, files=files)
         async with answer(client, request) as response:
             await expect_success(
-                response, lambda status, headers, body: refusal(status, headers, reason_of(body))
+                response,
+                lambda status, headers, body: refusal(
+                    status, headers, reason_of(body), variable=KEY_VARIABLE
+                ),
             )
             return read_answer(await response.aread())

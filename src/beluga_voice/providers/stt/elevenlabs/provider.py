@@ -19,6 +19,7 @@ from beluga_voice.providers.elevenlabs.channel import open_channel
 from beluga_voice.providers.stt.elevenlabs._capabilities import (
     DEFAULT_MODEL,
     PATH,
+    PHRASES,
     capabilities,
 )
 from beluga_voice.providers.stt.elevenlabs._codec import ScribeCodec
@@ -70,6 +71,7 @@ class Scribe:
 
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = PHRASES
 
     def __init__(
         self,

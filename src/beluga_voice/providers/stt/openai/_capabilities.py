@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from beluga_voice.audio.formats import AudioFormat, Encoding, pcm16
 from beluga_voice.interfaces import Capabilities
+from beluga_voice.providers.phrases import PhraseLimits
 
 type Transport = Literal["realtime", "rest"]
 
@@ -18,6 +19,8 @@ LIVE_MODELS = frozenset({"gpt-live-transcribe", "gpt-realtime-whisper"})
 """Models that are served over the websocket alone."""
 KEYWORD_MODELS = frozenset({"gpt-transcribe", "gpt-live-transcribe"})
 """Models that take `keywords`."""
+PHRASES = PhraseLimits()
+"""The SDK states no limit of them."""
 DELAY_MODELS = frozenset({"gpt-realtime-whisper"})
 """Models that take a `delay`; they take no prompt."""
 WORD_MODELS = frozenset({"whisper-1"})

@@ -11,6 +11,7 @@ from beluga_voice.providers.stt.openai._capabilities import (
     DELAY_MODELS,
     LIVE_MODELS,
     OWN_HOST,
+    PHRASES,
     REALTIME_PATH,
     WIRE_FORMATS,
     Transport,
@@ -74,8 +75,8 @@ def session_of(
         transcription["language"] = language_of(options.language)
     if settings.prompt is not None:
         transcription["prompt"] = settings.prompt
-    if options.phrases:
-        transcription["keywords"] = list(options.phrases)
+    if phrases := PHRASES.taken(options.phrases, NAME):
+        transcription["keywords"] = list(phrases)
     if settings.delay is not None:
         transcription["delay"] = settings.delay
     reduction = settings.noise_reduction
@@ -96,8 +97,8 @@ def fields_of(options: SttOptions, settings: Settings) -> dict[str, Any]:
         fields["language"] = language_of(options.language)
     if settings.prompt is not None:
         fields["prompt"] = settings.prompt
-    if options.phrases:
-        fields["keywords[]"] = list(options.phrases)
+    if phrases := PHRASES.taken(options.phrases, NAME):
+        fields["keywords[]"] = list(phrases)
     if options.wants_words:
         fields["response_format"] = "verbose_json"
         fields["timestamp_granularities[]"] = "word"

@@ -27,6 +27,7 @@ from beluga_voice.providers.requests import answer
 from beluga_voice.providers.stt.openai._capabilities import (
     DEFAULT_MODEL,
     MAX_PART_BYTES,
+    PHRASES,
     REST_PATH,
     Transport,
     capabilities,
@@ -36,7 +37,7 @@ from beluga_voice.providers.stt.openai._codec import TranscriptionCodec
 from beluga_voice.providers.stt.openai._options import Settings, check, fields_of, url_of
 from beluga_voice.providers.stt.openai._wire import read_answer
 from beluga_voice.providers.ticking import TickingChannel
-from beluga_voice.transports.failures import error_of
+from beluga_voice.transports.failures import advice_for, error_of
 from beluga_voice.transports.websocket import connect_websocket
 from beluga_voice.transports.wire import READY_SECONDS, WireLink, WireProvider
 
@@ -77,6 +78,7 @@ class OpenAIStt:
 
     credential_variables = (KEY_VARIABLE,)
     """One of them has to be set, unless the credentials are given."""
+    phrase_limits = PHRASES
 
     def __init__(
         self,
@@ -151,6 +153,7 @@ class OpenAIStt:
                 connect_seconds=self._connect_seconds,
                 ssl=self._ssl if self._base.startswith("wss:") else None,
                 provider=NAME,
+                advice=advice_for(key=f"{KEY_VARIABLE}, or api_key", model=self._settings.model),
             )
             async with AsyncExitStack() as stack:
                 try:

@@ -20,6 +20,7 @@ import msgspec
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import LinkReady
 from beluga_voice.interfaces import Capabilities, SttOptions, TurnOwner
+from beluga_voice.providers.phrases import PhraseLimits
 from beluga_voice.providers.stt.pocketsphinx import _wire as wire
 from beluga_voice.providers.stt.worker_link import FORMAT, HearingLink
 from beluga_voice.providers.workers import keep_warm, require
@@ -76,6 +77,8 @@ class Pocketsphinx:
         languages=frozenset({"en", "en-US"}),
         settings=frozenset({"phrases", "wants_words", "alternatives"}),
     )
+    phrase_limits = PhraseLimits()
+    """As many as there is memory for."""
 
     def __init__(
         self,

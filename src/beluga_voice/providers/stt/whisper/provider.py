@@ -15,6 +15,7 @@ import msgspec
 
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.interfaces import Capabilities, SttOptions, TurnOwner
+from beluga_voice.providers.phrases import PhraseLimits
 from beluga_voice.providers.program import run_program
 from beluga_voice.providers.stt.whisper import _wire as wire
 from beluga_voice.providers.stt.whisper._languages import TAGS, code_of
@@ -65,6 +66,8 @@ class Whisper:
         languages=TAGS,
         settings=frozenset({"phrases", "wants_words"}),
     )
+    phrase_limits = PhraseLimits()
+    """Its model counts tokens: beyond some 150 words, the last phrases are left out, and told."""
 
     def __init__(
         self,

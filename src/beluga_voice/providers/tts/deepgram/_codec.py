@@ -102,7 +102,8 @@ class AuraCodec(TimedCodec[TtsEvent]):
         self._quiet_seconds = quiet_seconds
         self._contexts: dict[ContextId, _Context] = {}
         """In the order in which they are spoken; the first has the wire."""
-        self._cancelled: dict[ContextId, None] = {}
+        self._over: dict[ContextId, None] = {}
+        """Contexts that are done or cancelled, the last of them."""
         self._flushes: deque[float] = deque()
         """When the service was told to flush, within the time that counts."""
         self._blocked_until = 0.0
@@ -124,7 +125,7 @@ class AuraCodec(TimedCodec[TtsEvent]):
             case SpeakText():
                 self._speak(command)
             case FinishSpeech():
-                if command.context_id not in self._cancelled:
+                if command.context_id not in self._over:
                     self._context(command.context_id).is_finished = True
             case CancelSpeech():
                 self._cancel(command.context_id)
@@ -134,7 +135,7 @@ class AuraCodec(TimedCodec[TtsEvent]):
         return self.replies()
 
     def _speak(self, command: SpeakText) -> None:
-        if command.context_id in self._cancelled or not command.text:
+        if command.context_id in self._over or not command.text:
             return
         waiting = sum(len(text) for one in self._contexts.values() for text in one.texts)
         if waiting + len(command.text) > MAX_WAITING_CHARACTERS:
@@ -157,9 +158,7 @@ class AuraCodec(TimedCodec[TtsEvent]):
         return next(iter(self._contexts.values()), None)
 
     def _cancel(self, context_id: ContextId) -> None:
-        self._cancelled[context_id] = None
-        if len(self._cancelled) > REMEMBERED:
-            del self._cancelled[next(iter(self._cancelled))]
+        self._remember(context_id)
         context = self._contexts.pop(context_id, None)
         if context is not None and context.is_begun:
             self._replies.append(wire.CLEAR)
@@ -221,10 +220,17 @@ class AuraCodec(TimedCodec[TtsEvent]):
     def _finish(self, context: _Context) -> None:
         """All of it was spoken."""
         del self._contexts[context.id]
+        self._remember(context.id)
         self._tell(*context.sound.end(should_sound=context.has_word))
         if context.characters:
             self._tell(UsageReported(usage=Usage(characters=context.characters)))
         self._tell(SpeechDone(context_id=context.id))
+
+    def _remember(self, context_id: ContextId) -> None:
+        """Nothing more is said of that context, whatever is asked."""
+        self._over[context_id] = None
+        if len(self._over) > REMEMBERED:
+            del self._over[next(iter(self._over))]
 
     # ── what the service says ───────────────────────────────────────────────────────────────
 

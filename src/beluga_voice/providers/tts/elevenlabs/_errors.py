@@ -8,6 +8,8 @@ words decide.
 import re
 
 from beluga_voice.events import ErrorCategory
+from beluga_voice.providers.advice import MONEY, advice_on, key_advice
+from beluga_voice.providers.elevenlabs.account import KEY_VARIABLE
 from beluga_voice.providers.tts.elevenlabs import _wire as wire
 
 MAX_MESSAGE = 200
@@ -27,6 +29,12 @@ _ERRORS = {
     "system_busy": ErrorCategory.RETRYABLE,
     "input_timeout_exceeded": ErrorCategory.TIMEOUT,
     "internal_server_error": ErrorCategory.RETRYABLE,
+}
+_ADVICE = {
+    "quota_exceeded": MONEY,
+    "voice_id_does_not_exist": "check the voice: voices() lists them",
+    "voice_not_found": "check the voice: voices() lists them",
+    "too_many_concurrent_requests": "open fewer connections at once",
 }
 # The first that fits counts.
 _BY_TEXT = (
@@ -60,9 +68,11 @@ def category_of(error: wire.ServerMessage) -> ErrorCategory:
 def message_of(error: wire.ServerMessage) -> str:
     """What may be shown of it; where the key is wrong, the service may quote from it."""
     kind = error.error or "error"
-    if category_of(error) is ErrorCategory.AUTH:
-        return f"{kind[:MAX_MESSAGE]}; check the key and what it may do"
-    return f"{kind}: {error.message}"[:MAX_MESSAGE] if error.message else kind[:MAX_MESSAGE]
+    category = category_of(error)
+    advice = _ADVICE.get(kind) or advice_on(category, variable=KEY_VARIABLE)
+    is_told = error.message and category is not ErrorCategory.AUTH
+    shown = f"{kind}: {error.message}" if is_told else kind
+    return f"{shown[:MAX_MESSAGE].rstrip('.')}; {advice}"
 
 
 def category_of_close(code: int | None, reason: str) -> ErrorCategory | None:
@@ -75,7 +85,7 @@ def category_of_close(code: int | None, reason: str) -> ErrorCategory | None:
 def message_of_close(code: int | None, reason: str) -> str:
     """What may be shown of a close."""
     if category_of_close(code, reason) is ErrorCategory.AUTH:
-        return f"the service closed with {code}; check the key and what it may do"
+        return f"the service closed with {code}; {key_advice(KEY_VARIABLE)}"
     return f"the service closed with {code}: {reason[:MAX_MESSAGE] or 'no reason'}"
 
 

@@ -240,8 +240,8 @@ class SpeechLink:
             content_type = response.headers.get("content-type", "")
             kind = kind_of(content_type)
             if kind is None:
-                message = f"the service answers {content_type[:60]!r} where PCM was asked for"
-                raise RequestFailed(_invalid(message))
+                seen = f"the service answers {content_type[:60]!r} where PCM was asked for"
+                raise RequestFailed(_invalid(f"{seen}; check the endpoint"))
             body = Body(kind, self._rate)
             async for data in response.aiter_bytes():
                 await self._take(context, piece, body, body.feed(data))
