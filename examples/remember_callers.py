@@ -39,4 +39,6 @@ async def main(path: str, number: str, text: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit("give three things: a file, a number, and what is said")
     asyncio.run(main(*sys.argv[1:]))
