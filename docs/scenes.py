@@ -39,7 +39,16 @@ from beluga_voice.testing.caller import ScriptedCaller
 from beluga_voice.testing.loop import simulate
 from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts, ScriptedVad
 
-_HIDDEN = {"response_id", "utterance_id", "call_id", "session_id", "previous", "words", "code"}
+_HIDDEN = {
+    "response_id",
+    "utterance_id",
+    "call_id",
+    "session_id",
+    "previous",
+    "words",
+    "code",
+    "ledger",
+}
 
 
 class Notes:

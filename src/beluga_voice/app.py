@@ -44,7 +44,7 @@ from beluga_voice.resilience.unbroken import unbroken
 from beluga_voice.services.speech_to_speech import SpeechToSpeechService
 from beluga_voice.services.text_to_speech import TextToSpeechService
 from beluga_voice.session.guessing import AnyTurnDetector
-from beluga_voice.session.session import Session, Summariser
+from beluga_voice.session.session import Session, Summariser, TransferTo
 
 DEFAULT_STT = "pocketsphinx"
 DEFAULT_TTS = "espeak"
@@ -91,6 +91,8 @@ class VoiceSession(Session):
     Raises `ConfigurationError` for what cannot be put together, before anything is connected.
     """
 
+    __slots__ = ("_unanswered",)
+
     def __init__(
         self,
         *,
@@ -119,6 +121,7 @@ class VoiceSession(Session):
         checkpoint: Checkpoint | None = None,
         ready_words: str | None = "",
         summarise: Summariser | None = None,
+        transfer: TransferTo | None = None,
     ) -> None:
         services = [] if s2s is None else _given(s2s)
         stands_in = CASCADE in services and len(services) > 1
@@ -165,6 +168,7 @@ class VoiceSession(Session):
             memory_key=memory_key,
             ready_words=words_in(ready_words, language),
             summarise=summarise,
+            transfer=transfer,
             session_id=session_id,
         )
 

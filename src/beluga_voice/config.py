@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     checkpoints: str | None = Field(
         None, min_length=1, description="a path, or an address like redis://host:6379/0, as text"
     )
+    shared_breakers: str | None = Field(
+        None,
+        pattern=r"^(rediss?|unix)://\S+$",
+        description="an address like redis://host:6379/0",
+    )
     allow_origins: tuple[str, ...] = Field(
         (), description="a list of origins such as https://example.com, each as text"
     )

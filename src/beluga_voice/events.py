@@ -44,6 +44,19 @@ ContextId = NewType("ContextId", str)
 WorkId = NewType("WorkId", str)
 SayId = NewType("SayId", str)
 
+
+class _Sound(Struct, frozen=True, kw_only=True, gc=False):
+    """What holds sound: shown by its length, since a log is no place for it."""
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}=<{len(value)} bytes>" if isinstance(value, bytes) else f"{name}={value!r}"
+            for name in self.__struct_fields__
+            for value in (getattr(self, name),)
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
 # ── shared parts ────────────────────────────────────────────────────────────────────────────
 
 
@@ -166,7 +179,7 @@ class LinkClosed(Struct, frozen=True, kw_only=True):
     code: int | None = None
 
 
-class SendAudio(Struct, frozen=True, kw_only=True, gc=False):
+class SendAudio(_Sound, frozen=True, kw_only=True, gc=False):
     """Sound of the person, in the link's input format; any length."""
 
     pcm: bytes
@@ -367,7 +380,7 @@ class ResponseStarted(Struct, frozen=True, kw_only=True):
     origin: ResponseOrigin = ResponseOrigin.TURN
 
 
-class ResponseAudio(Struct, frozen=True, kw_only=True, gc=False):
+class ResponseAudio(_Sound, frozen=True, kw_only=True, gc=False):
     """Sound of a response, in the link's output format; faster than real time as a rule."""
 
     response_id: ResponseId
@@ -578,7 +591,7 @@ class CancelSpeech(Struct, frozen=True, kw_only=True):
 type TtsCommand = SpeakText | FinishSpeech | CancelSpeech
 
 
-class SpeechAudio(Struct, frozen=True, kw_only=True, gc=False):
+class SpeechAudio(_Sound, frozen=True, kw_only=True, gc=False):
     """Sound of a context, in the link's output format."""
 
     context_id: ContextId
@@ -605,7 +618,7 @@ type TtsEvent = (
 # ── the person's line ───────────────────────────────────────────────────────────────────────
 
 
-class CallerAudio(Struct, frozen=True, kw_only=True, gc=False):
+class CallerAudio(_Sound, frozen=True, kw_only=True, gc=False):
     """Sound of the person, in the line's input format; any length."""
 
     pcm: bytes
@@ -639,10 +652,30 @@ class CallClosed(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-type CallEvent = CallerAudio | CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
+class PlaybackReported(Struct, frozen=True, kw_only=True):
+    """What the person's device tells of the sound that it was sent, a few times a second.
+
+    Only of lines with `LineOptions.reports_playback`.
+    """
+
+    unheard_ms: float
+    """So much of all that the line has taken had not come out."""
+    ago_ms: float = 0.0
+    """How long ago that was."""
 
 
-class PlayAudio(Struct, frozen=True, kw_only=True, gc=False):
+type CallEvent = (
+    CallerAudio
+    | CallerText
+    | CallerInterrupt
+    | KeyPressed
+    | TalkKey
+    | PlaybackReported
+    | CallClosed
+)
+
+
+class PlayAudio(_Sound, frozen=True, kw_only=True, gc=False):
     """Sound for the person, in the line's output format, to follow what was sent before."""
 
     pcm: bytes
@@ -658,7 +691,15 @@ class HangUp(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-type CallCommand = PlayAudio | ClearPlayback | HangUp
+class Transfer(Struct, frozen=True, kw_only=True):
+    """Give the call to somebody else; only for lines with `LineOptions.can_transfer`."""
+
+    to: str
+    """Where they can be reached, in the words of whoever carries the call: a number, an address."""
+    reason: str = ""
+
+
+type CallCommand = PlayAudio | ClearPlayback | HangUp | Transfer
 
 # ── what an application is told ─────────────────────────────────────────────────────────────
 
@@ -728,7 +769,7 @@ class AgentResponseText(Struct, frozen=True, kw_only=True):
     delta: str
 
 
-class AgentResponseAudio(Struct, frozen=True, kw_only=True, gc=False):
+class AgentResponseAudio(_Sound, frozen=True, kw_only=True, gc=False):
     """Sound of a response, at the moment it is handed to the person's line."""
 
     response_id: ResponseId
@@ -741,6 +782,38 @@ class ResponseOutcome(StrEnum):
     HEARD = "heard"
     CUT = "cut"
     FAILED = "failed"
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """So much of a response, in words and as sound."""
+
+    words: int
+    """Characters, in scripts that put no spaces between words."""
+    ms: float
+    words_are_estimated: bool = False
+    """Whether they were reckoned from the share of the sound, because nobody told when which word
+    sounds."""
+    ms_is_estimated: bool = False
+    """Whether it was reckoned from the clock, because the line does not report what it played."""
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """How far a response came, from who made it to who heard it. None is more than the one before.
+
+    `generated`, `queued` and `sent` count a word that began, or was written; `audible` one that
+    began to sound, and `heard` one that sounded to its end.
+    """
+
+    generated: Counted
+    """Made by the service. Words may have been written of which there is no sound."""
+    queued: Counted
+    """Those of which there is sound, whether it waits or has left."""
+    sent: Counted
+    """Handed to the person's line, but for what a pause took back."""
+    audible: Counted
+    """Came out where the person is, by the report of the line, or else by the clock."""
+    heard: Counted
+    """What counts: history, memory and service are told the same."""
 
 
 class AgentResponseEnded(Struct, frozen=True, kw_only=True):
@@ -761,6 +834,8 @@ class AgentResponseEnded(Struct, frozen=True, kw_only=True):
     """The words that the agent wanted spoken, where a service speaks for it."""
     faithfulness: float | None = None
     """How much of `asked_text` and `text` agrees, word for word: 0 to 1, 1 being all of it."""
+    ledger: Ledger | None = None
+    """All five counts; `None` only where it was told by an older version."""
 
 
 class FunctionCalled(Struct, frozen=True, kw_only=True):
@@ -785,9 +860,12 @@ class TurnMeasured(Struct, frozen=True, kw_only=True):
     """Where the time of one turn went, in milliseconds. The named parts add up to `total_ms`.
 
     end of speech ─ endpointing ─► decision ─ transcription ─► words known ─ thinking ─► first
-    words of the response ─ synthesis ─► first sound ─ delivery ─► the person's line
+    words of the response ─ synthesis ─► first sound ─ delivery ─► the person's line ─ playout ─►
+    audible
 
     A part is `None` where the provider does not show it; its time is in the next one that is not.
+    Of `playout` the line has to tell (`LineOptions.reports_playback`): the event comes when it has,
+    or with the end of the response at the latest. Where it does not, the whole ends at the line.
     """
 
     response_id: ResponseId
@@ -797,6 +875,7 @@ class TurnMeasured(Struct, frozen=True, kw_only=True):
     thinking_ms: float | None
     synthesis_ms: float | None
     delivery_ms: float | None
+    playout_ms: float | None = None
 
 
 class BargedIn(Struct, frozen=True, kw_only=True):
@@ -836,6 +915,8 @@ class Rung(StrEnum):
     """The connection is given up; what was said is given to another service."""
     SOUND = "sound"
     """The person hears that the line lives: a tone, or words that were made ready for it."""
+    TRANSFER = "transfer"
+    """The call is being given to somebody else, once."""
     END = "end"
     """The session ends: nobody will answer."""
 
@@ -886,8 +967,9 @@ class ServiceSwitched(Struct, frozen=True, kw_only=True):
     """Whether a connection was open, and what it had not answered was given to the next."""
 
 
-EndReason = Literal["hung_up", "closed", "failed", "timeout", "ended"]
-"""Who ended it: the person, the application, a failure, a deadline, or the service on purpose."""
+EndReason = Literal["hung_up", "closed", "failed", "timeout", "ended", "transferred"]
+"""Who ended it: the person, the application, a failure, a deadline, or the service on purpose; or
+nobody, where somebody else has the call now."""
 
 
 class SessionEnded(Struct, frozen=True, kw_only=True):

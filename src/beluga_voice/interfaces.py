@@ -435,6 +435,10 @@ class LineOptions:
     input_rate: int = 16000
     output_rate: int = 24000
     lead_ms: int = 20
+    reports_playback: bool = False
+    """It tells what came out at the person's device (`PlaybackReported`)."""
+    can_transfer: bool = False
+    """It can give the call to somebody else; a line that does not say so is not sent `Transfer`."""
 
 
 class Line(Protocol):

@@ -19,7 +19,7 @@ from beluga_voice.checkpoints.checkpoint import Checkpoint
 from beluga_voice.checkpoints.redis import RedisCheckpoints
 from beluga_voice.checkpoints.sqlite import SqliteCheckpoints
 from beluga_voice.checkpoints.store import CheckpointStore, InMemoryCheckpoints
-from beluga_voice.errors import AlreadyClosed, ConfigurationError, Unreachable
+from beluga_voice.errors import AlreadyClosed, ConfigurationError, Unreachable, WrongFormat
 from beluga_voice.events import Message, Role, SessionId
 
 NOW = time()
@@ -141,6 +141,20 @@ async def test_a_checkpoint_is_claimed_once(opened: Opened) -> None:
     assert await second.claim("t", now=NOW) == checkpoint(words="new", generation=1)
     assert await second.claim("t", now=NOW) is None
     assert await first.claim("t", now=NOW) is None
+
+
+@in_every_store
+async def test_what_another_version_left_is_left_to_it(opened: Opened) -> None:
+    """It is not read, and not used up: a process of that version goes on with it."""
+    here, there = opened(), opened()
+    with pytest.MonkeyPatch.context() as other:
+        other.setattr("beluga_voice.checkpoints.checkpoint.VERSION", 2)
+        await there.save(checkpoint())
+    with pytest.raises(WrongFormat, match="version 2 is not read here, only version 1"):
+        await here.claim("t", now=NOW)
+    with pytest.MonkeyPatch.context() as other:
+        other.setattr("beluga_voice.checkpoints.checkpoint.VERSION", 2)
+        assert await there.claim("t", now=NOW) == checkpoint(generation=1)
 
 
 @in_every_store

@@ -3,10 +3,14 @@
 import asyncio
 import json
 import re
+import shutil
 import signal
+from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from cliside import command_running, finish, nobody_is_left, pause, survivors
+from redis.asyncio import Redis
 
 from beluga_voice.audio.level import dbfs
 from beluga_voice.audio.wav import read_wav
@@ -90,3 +94,92 @@ def test_a_port_that_is_none_is_told_before_anything_is_loaded(capfd):
     """99999 is not taken for another port: the status is 2, and the line says which there are."""
     assert main(["serve", "--port", "99999"]) == 2
     assert capfd.readouterr().err == "beluga-voice: serve: --port is a number from 0 to 65535\n"
+
+
+@asynccontextmanager
+async def redis_server(folder):
+    """The server itself, on a socket in a folder of the test; gives its URL."""
+    socket = folder / "redis.sock"
+    process = await asyncio.create_subprocess_exec(
+        *("redis-server", "--port", "0", "--unixsocket", str(socket)),
+        *("--save", "", "--dir", str(folder)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        async for line in process.stdout:
+            if b"ready to accept" in line.lower():
+                break
+        yield f"unix://{socket}"
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+@asynccontextmanager
+async def nobody(folder):
+    """An address where nothing listens: each process goes on alone."""
+    yield f"unix://{folder / 'redis.sock'}"
+
+
+CARRIERS = {"nobody": nobody}
+if shutil.which("redis-server"):
+    CARRIERS["redis-server"] = redis_server
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_breakers_are_shared_through_redis(carrier, tmp_path):
+    """The process reads there what others found out, and serves on where there is no Redis."""
+
+    async def scene():
+        async with CARRIERS[carrier](tmp_path) as address:
+            arguments = ("serve", "--port", "0", "--stt", "pocketsphinx", "--shared-breakers")
+            with command_running(*arguments, address) as process:
+                lines = await asyncio.to_thread(ready_lines, process)
+                url = re.search(r"http://[\d.:]+", lines[-1])[0]
+                assert (await health(url))["status"] == "ok"
+                readers = await clients(address) if carrier == "redis-server" else 0
+                process.send_signal(signal.SIGTERM)
+                ended = await asyncio.to_thread(finish, process)
+        return readers, lines, ended
+
+    async def limited():
+        async with asyncio.timeout(60):
+            return await scene()
+
+    readers, lines, ended = asyncio.run(limited())
+    assert (ended.status, readers >= 1) == (0, carrier == "redis-server")
+    assert "Traceback" not in "".join(lines) + ended.err
+
+
+def test_a_key_that_is_missing_is_told_before_somebody_calls(monkeypatch):
+    """The server says which variable to set, and serves: whoever calls is told as well."""
+    monkeypatch.delenv("XAI_API_KEY", raising=False)
+    with command_running("serve", "--port", "0", "--s2s", "grok,cascade") as process:
+        lines = ready_lines(process)
+    assert "no call will reach grok: set XAI_API_KEY\n" in lines
+
+
+def ready_lines(process):
+    """What it says until it serves."""
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "talk at" in line:
+            break
+    return lines
+
+
+async def clients(address):
+    """How many others read the breakers there."""
+    async with Redis.from_url(address) as redis:
+        while not (await redis.info("commandstats")).get("cmdstat_get"):
+            await asyncio.sleep(0.05)
+        return len(await redis.client_list()) - 1
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "http://10.0.0.5", ""])
+def test_breakers_are_shared_through_redis_only(address, capfd):
+    """Another address is told before anything is loaded."""
+    status = main(["serve", "--shared-breakers", address, "--port", "0"])
+    assert status == 2
+    assert capfd.readouterr().err.count("\n") == 1

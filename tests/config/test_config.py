@@ -63,6 +63,7 @@ def test_without_any_there_are_the_defaults():
         "resume_seconds": 30.0,
         "drain_seconds": 20.0,
         "checkpoints": None,
+        "shared_breakers": None,
         "allow_origins": (),
         "token": None,
     }
@@ -94,6 +95,7 @@ max_links: 5
 resume_seconds: 10
 drain_seconds: 2.5
 checkpoints: redis://127.0.0.1:6379/0
+shared_breakers: redis://127.0.0.1:6379/1
 allow_origins:
   - https://example.com
 token: open-sesame-open-sesame
@@ -125,6 +127,7 @@ token: open-sesame-open-sesame
         "resume_seconds": 10.0,
         "drain_seconds": 2.5,
         "checkpoints": "redis://127.0.0.1:6379/0",
+        "shared_breakers": "redis://127.0.0.1:6379/1",
         "allow_origins": ("https://example.com",),
     }
 

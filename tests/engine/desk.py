@@ -1,13 +1,16 @@
 """An engine on a desk: with a clock, a line that plays in real time, and a driver that obeys."""
 
 from collections import deque
+from itertools import pairwise
 from typing import get_args
 
+from beluga_voice.audio.playout import Playout
 from beluga_voice.engine.effects import (
     Connect,
     Drop,
     Effect,
     End,
+    Finish,
     Pause,
     Resume,
     RunTool,
@@ -49,7 +52,12 @@ class Desk:
     """Does what the engine wants, as a session would, and counts every sample."""
 
     def __init__(
-        self, *, owner: TurnOwner, capabilities: Capabilities, settings: EngineSettings
+        self,
+        *,
+        owner: TurnOwner,
+        capabilities: Capabilities,
+        settings: EngineSettings,
+        reports_playback: bool = False,
     ) -> None:
         self.now = 0.0
         self.engine = Engine(
@@ -61,6 +69,7 @@ class Desk:
             output_rate=RATE,
             line_rate=RATE,
             settings=settings,
+            reports_playback=reports_playback,
         )
         self.emitted: list[SessionEvent] = []
         self.commands: list[S2sCommand] = []
@@ -71,7 +80,7 @@ class Desk:
         self.running: set[ToolCallId] = set()
         self.is_over = False
         self._to_tell: deque[Happened] = deque()
-        self._waiting: deque[tuple[ResponseId, int]] = deque()
+        self._waiting: Playout[ResponseId] = Playout()
         self._ahead: deque[tuple[ResponseId, int]] = deque()
         """What the line was given, and may not have sounded yet."""
         self._busy_until = 0.0
@@ -91,7 +100,7 @@ class Desk:
         """Sound of a response comes from the service."""
         if self.engine.generated(response_id, samples, self.now):
             self.generated[response_id] = self.generated.get(response_id, 0) + samples
-            self._waiting.append((response_id, samples))
+            self._waiting.put(response_id, bytes(2 * samples))
         self._obey()
         self._play()
 
@@ -105,7 +114,7 @@ class Desk:
         end = self.now + seconds
         while not self.is_over:
             due = self.engine.deadline
-            plays = self._busy_until if self._waiting and not self._is_paused else None
+            plays = self._busy_until if self._may_play else None
             moments = [one for one in (due, plays) if one is not None and one <= end]
             if not moments:
                 break
@@ -138,16 +147,17 @@ class Desk:
                 self._is_paused = False
             case Pause():
                 assert effect.samples >= self._samples_ahead(), "what is ahead is taken back"
-                self._waiting.extendleft(self._take_back(effect.samples))
+                for response_id, samples in self._take_back(effect.samples):
+                    self._waiting.put_back(response_id, bytes(2 * samples))
                 self._is_paused = True
             case Resume():
                 self._is_paused = False
             case Drop():
-                self._waiting = deque(one for one in self._waiting if one[0] != effect.response_id)
+                self._waiting.drop(effect.response_id)
+            case Finish():
+                self._waiting.finish(effect.response_id)
             case Yield():
-                mine = [one for one in self._waiting if one[0] == effect.response_id]
-                others = [one for one in self._waiting if one[0] != effect.response_id]
-                self._waiting = deque(others + mine)
+                self._waiting.move_back(effect.response_id)
             case RunTool():
                 self.running.add(effect.call_id)
             case StopTool():
@@ -183,22 +193,40 @@ class Desk:
             assert self.sent[event.response_id] <= generated, "sent is no more than generated"
             assert abs(event.generated_ms * RATE / 1000 - generated) <= 1
             assert len(event.heard_text) <= len(event.text)
+            self._check_ledger(event)
+
+    def _check_ledger(self, event: AgentResponseEnded) -> None:
+        ledger = event.ledger
+        assert ledger is not None
+        steps = (ledger.generated, ledger.queued, ledger.sent, ledger.audible, ledger.heard)
+        for more, less in pairwise(steps):
+            assert less.ms <= more.ms, "no length is above the last"
+            assert less.words <= more.words, "no count is above the last"
+        assert all(one.words >= 0 <= one.ms for one in steps)
+        assert (ledger.generated.ms, ledger.heard.ms) == (event.generated_ms, event.heard_ms)
+        sent = self.sent[event.response_id]
+        assert ledger.sent.ms * RATE / 1000 >= sent - 1, "what went to the line is counted"
+        assert ledger.heard.words == len(event.heard_text.split())
 
     # ── the line ────────────────────────────────────────────────────────────────────────────
 
     def _play(self) -> None:
         """Hand over what is due, in pieces."""
-        while self._waiting and not self._is_paused and self._busy_until <= self.now:
-            response_id, samples = self._waiting.popleft()
-            piece = min(samples, PIECE)
-            if samples > piece:
-                self._waiting.appendleft((response_id, samples - piece))
+        while self._may_play and self._busy_until <= self.now:
+            taken = self._waiting.take(PIECE)
+            if taken is None:
+                return
+            response_id, piece = taken[0], len(taken[1]) // 2
             self._busy_until = self.now + piece / RATE
             self._ahead.append((response_id, piece))
             assert response_id in self.open, "what sounds has begun and is not over"
             self.sent[response_id] += piece
             self.engine.sent(response_id, piece, self._busy_until, self.now)
             self._obey()
+
+    @property
+    def _may_play(self) -> bool:
+        return self._waiting.ready(PIECE) and not self._is_paused
 
     def _samples_ahead(self) -> int:
         return max(0, round((self._busy_until - self.now) * RATE))

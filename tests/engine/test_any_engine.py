@@ -40,6 +40,7 @@ from beluga_voice.events import (
     LinkClosed,
     NoResponse,
     Occasion,
+    PlaybackReported,
     ResponseDone,
     ResponseId,
     ResponseOrigin,
@@ -147,6 +148,11 @@ PERSON = st.one_of(
     ),
     st.builds(TalkKey, is_down=st.booleans()),
     st.builds(TurnGuessed, probability=st.floats(0, 1)),
+    st.builds(
+        PlaybackReported,
+        unheard_ms=st.sampled_from((0.0, 20.0, 150.0, 400.0, 1500.0, 3000.0)),
+        ago_ms=st.sampled_from((-30.0, 0.0, 80.0)),
+    ),
 )
 APPLICATION = st.one_of(
     st.builds(Say, text=st.just("said"), say_id=SAYS, occasion=st.sampled_from(Occasion)),
@@ -163,9 +169,16 @@ class AnyEngine(RuleBasedStateMachine):
 
     desk: Desk | None = None
 
-    @initialize(owner=st.sampled_from(TurnOwner), capabilities=CAPABILITIES, settings=SETTINGS)
-    def begins(self, owner, capabilities, settings):
-        self.desk = Desk(owner=owner, capabilities=capabilities, settings=settings)
+    @initialize(
+        owner=st.sampled_from(TurnOwner),
+        capabilities=CAPABILITIES,
+        settings=SETTINGS,
+        reports=st.booleans(),
+    )
+    def begins(self, owner, capabilities, settings, reports):
+        self.desk = Desk(
+            owner=owner, capabilities=capabilities, settings=settings, reports_playback=reports
+        )
         self._read = 0
         self._state = SessionState.CONNECTING
         self._is_speaking = False

@@ -84,6 +84,21 @@ def test_a_result_follows_its_call():
     )
 
 
+def test_a_call_of_an_id_that_was_used_before_stands_beside_the_older_one():
+    """A service counts from one again over another link: each call has its own result."""
+    history = History()
+    for _ in range(3):
+        history.use_tool(use(1))
+        history.answer_tool(result(1))
+    ids = [item.call_id for item in history.items]
+    assert ids == [
+        *["c1-before-before"] * 2,
+        *["c1-before"] * 2,
+        *["c1"] * 2,
+    ]
+    assert [type(item) for item in history.items] == [ToolUse, ToolResult] * 3
+
+
 def test_the_last_word_decides_whether_an_answer_is_owed():
     """History is unanswered while the last message is the person's, tools aside."""
     history = History()

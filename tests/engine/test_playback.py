@@ -59,6 +59,32 @@ def test_planned_text_is_cut_where_its_words_sounded(heard, text):
 
 
 @pytest.mark.parametrize(
+    ("first", "status", "expected"),
+    [
+        ("words", ResponseStatus.FAILED, "one two"),
+        ("words", None, "one two"),
+        ("words", ResponseStatus.COMPLETED, "one two three"),
+        ("sound", ResponseStatus.FAILED, "one two three"),
+    ],
+)
+def test_words_that_were_told_ahead_of_their_sound_need_it(first, status, expected):
+    """If it broke off, the last words are not heard where the service tells words first."""
+    ledger = Playback(RATE)
+    made = ledger.start(ID, ResponseOrigin.TURN)
+    for index, delta in enumerate(("one", " two", " three")):
+        for what in ("words", "sound") if first == "words" else ("sound", "words"):
+            if what == "words":
+                planned(made, ResponseText(response_id=ID, delta=delta))
+            elif index < 2 or first == "sound":
+                if not made.generated:
+                    ledger.sounds(made)
+                made.generated += 4800
+    made.status = status
+    ledger.sent(made, made.generated, sounding_until=0.4)
+    assert heard_text(made, ledger.heard(made, now=1.0)) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "generated", "heard", "expected"),
     [
         ("one two three", 1300, 0, ""),

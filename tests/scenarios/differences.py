@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from beluga_voice.interfaces import TurnOwner
 from scenarios.play import Can
-from scenarios.scenes import CALLED
+from scenarios.scenes import CALLED, CLOUDY
 
 
 def _error_told_twice(can: Can) -> list[str]:
@@ -62,6 +62,16 @@ def _tool_withdrawn(can: Can) -> list[str]:
     ]
 
 
+def _error_in_words(can: Can) -> list[str]:
+    """Results of its tools have no mark of an error: a word is put before what the tool said."""
+    return [
+        "session started",
+        *can.turn("look there", CALLED, f"tool failed: {CLOUDY}"),
+        *can.answer(f"it says error: {CLOUDY}"),
+        "session ended: closed",
+    ]
+
+
 _EARLY = "barge-in before the first sound"
 _LOST = "connection lost in mid-response"
 _SLOW_TOOL = "slow tool while talking"
@@ -72,8 +82,22 @@ DIFFERENCES: dict[tuple[str, str, TurnOwner], Callable[[Can], list[str]]] = {
     (_EARLY, "gemini_live", TurnOwner.FRAMEWORK): _final_with_the_next_words,
     (_EARLY, "grok", TurnOwner.FRAMEWORK): _final_with_the_next_voice,
     (_EARLY, "nova_sonic", TurnOwner.PROVIDER): _final_with_the_next_words,
+    ("tool raises", "openai_live at work", TurnOwner.DUPLEX): _error_in_words,
     (_SLOW_TOOL, "cascade", TurnOwner.FRAMEWORK): _tool_withdrawn,
     (_SLOW_TOOL, "gemini_live", TurnOwner.PROVIDER): _tool_withdrawn,
     (_SLOW_TOOL, "gemini_live", TurnOwner.FRAMEWORK): _tool_withdrawn,
 }
 """By scene, row and who owns the turns."""
+
+_NO_TURNS = "a duplex model that is done speaking has not been interrupted"
+_NO_TOOLS = "work is delegated to an agent of ours, which has the tools: see `at work`"
+
+LEFT_OUT: dict[tuple[str, str], str] = {
+    ("barge-in after generating", "openai_live"): _NO_TURNS,
+    ("barge-in after generating", "openai_live at work"): _NO_TURNS,
+    ("barge-in after generating", "a duplex model"): _NO_TURNS,
+    ("tool", "openai_live"): _NO_TOOLS,
+    (_SLOW_TOOL, "openai_live"): _NO_TOOLS,
+    ("tool raises", "openai_live"): _NO_TOOLS,
+}
+"""The scenes that a row does not play, and why."""

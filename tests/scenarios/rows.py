@@ -13,7 +13,7 @@ from beluga_voice.providers.s2s.elevenlabs import ElevenLabsAgents
 from beluga_voice.providers.s2s.gemini_live import GeminiLive
 from beluga_voice.providers.s2s.grok import Grok
 from beluga_voice.providers.s2s.nova_sonic import NovaSonic
-from beluga_voice.providers.s2s.openai_live import OpenAILive
+from beluga_voice.providers.s2s.openai_live import OpenAILive, ResponsesDelegation
 from beluga_voice.providers.s2s.openai_realtime import OpenAIRealtime
 from beluga_voice.testing.conformance import Maker, Peer
 from beluga_voice.testing.conformance.s2s_talk import TOOL
@@ -71,6 +71,15 @@ async def openai_live(peer: Peer) -> AsyncGenerator[SpeechToSpeech]:
 
 
 @asynccontextmanager
+async def openai_live_at_work(peer: Peer) -> AsyncGenerator[SpeechToSpeech]:
+    """OpenAI Live, with a working model of the service, which calls the tools."""
+    service = live.OpenAILiveEmulator(peer.brain, pace=peer.pace, faults=[peer.faults])
+    async with service.serving(HOST, PORT):
+        delegation = ResponsesDelegation(model="gpt-5.6")
+        yield OpenAILive(api_key=live.KEY, endpoint=service.url, delegation=delegation)
+
+
+@asynccontextmanager
 async def elevenlabs(peer: Peer) -> AsyncGenerator[SpeechToSpeech]:
     """An agent of ElevenLabs that has the tool of the checks, over its emulator."""
     service = agents.ElevenLabsAgentsEmulator(
@@ -90,5 +99,6 @@ ROWS: dict[str, Maker[SpeechToSpeech]] = {
     "grok": grok,
     "nova_sonic": nova_sonic,
     "openai_live": openai_live,
+    "openai_live at work": openai_live_at_work,
     "elevenlabs": elevenlabs,
 }

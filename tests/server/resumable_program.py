@@ -1,4 +1,4 @@
-"""A server whose calls other processes can go on with: `python resumable_program.py DATABASE`.
+"""A server whose calls other processes can go on with: `python resumable_program.py STORE`.
 
 Its agent counts the questions it was asked, of which it knows from the history only. It prints its
 URL once it can be called.
@@ -9,7 +9,7 @@ import sys
 from beluga_voice.app import VoiceSession
 from beluga_voice.backends.websocket import Checkpoints, Limits
 from beluga_voice.checkpoints.checkpoint import Checkpoint
-from beluga_voice.checkpoints.sqlite import SqliteCheckpoints
+from beluga_voice.cli.serve import store_at
 from beluga_voice.events import Message, Role
 from beluga_voice.interfaces import AgentTurn, Line
 from beluga_voice.server.app import run, serve
@@ -40,9 +40,9 @@ def make(line: Line, checkpoint: Checkpoint | None = None) -> VoiceSession:
     )
 
 
-async def main(path: str) -> None:
+async def main(place: str) -> None:
     """Serve until a signal comes."""
-    store = SqliteCheckpoints(path)
+    store = store_at(place)
     try:
         await serve(
             make,

@@ -22,6 +22,7 @@ from beluga_voice.events import (
     CallClosed,
     CallEvent,
     HistoryItem,
+    PlaybackReported,
     SessionEnded,
     SessionEvent,
     SessionId,
@@ -39,13 +40,19 @@ class ScriptedSession:
         self.id = SessionId(f"scripted-{number}")
         self.line = line
         self.received: asyncio.Queue[CallEvent] = asyncio.Queue()
+        self.reported: list[PlaybackReported] = []
+        """What was told of the caller's device."""
         self.history: tuple[HistoryItem, ...] = ()
         self.is_closed = asyncio.Event()
         self.ends_on_close = True
+        self.may_begin: asyncio.Event | None = None
+        """What its beginning waits for."""
         self._told: asyncio.Queue[Happening | None] = asyncio.Queue()
         self._sequence = 0
 
     async def __aenter__(self) -> Self:
+        if self.may_begin is not None:
+            await self.may_begin.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -53,7 +60,10 @@ class ScriptedSession:
 
     def receive(self, event: CallEvent, /) -> None:
         """Keep it for the test."""
-        self.received.put_nowait(event)
+        if isinstance(event, PlaybackReported):
+            self.reported.append(event)
+        else:
+            self.received.put_nowait(event)
         if isinstance(event, CallClosed) and self.ends_on_close:
             self.end()
 

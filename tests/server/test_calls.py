@@ -64,6 +64,12 @@ async def talk_until_the_call_ends(session: ScriptedSession) -> int:
     return sent
 
 
+def take_little(caller: Caller) -> None:
+    """Let the caller's system, too, hold little that the caller has not read."""
+    line = caller.get_extra_info("socket")
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+
 async def assert_answers(server: Server) -> None:
     """The next caller is served."""
     caller, session = await server.start()
@@ -81,7 +87,9 @@ async def test_a_whole_call() -> None:
     """Sound, text, orders and events travel both ways, and `stop` ends the call in order."""
     async with serving(limits=Limits(lead_ms=80)) as server:
         caller, session = await server.start(input_rate=8000, output_rate=48000)
-        assert session.line.options == LineOptions(input_rate=8000, output_rate=48000, lead_ms=80)
+        assert session.line.options == LineOptions(
+            input_rate=8000, output_rate=48000, lead_ms=80, can_transfer=True
+        )
         await caller.send_bytes(b"\x01\x00" * 160)
         await caller.send_json({"type": "text", "text": "hello"})
         await caller.send_json({"type": "interrupt"})
@@ -244,8 +252,8 @@ async def test_a_message_over_the_cap_ends_the_call() -> None:
     async with serving() as server:
         caller, session = await server.start()
         await caller.send_bytes(b"\0" * (64 * 1024 + 1))
-        _, code, _ = await ending(caller)
-        assert code == WSCloseCode.MESSAGE_TOO_BIG
+        _, code, reason = await ending(caller)
+        assert (code, reason) == (WSCloseCode.MESSAGE_TOO_BIG, "too_large")
         assert await session.received.get() == CallClosed(reason="too_large")
         await assert_answers(server)
 
@@ -268,6 +276,7 @@ async def test_a_caller_who_never_reads_is_cut_off() -> None:
     limits = Limits(outbox_audio_seconds=1, close_seconds=1)
     async with serving(limits=limits) as server:
         caller, session = await server.start()
+        take_little(caller)
         sent = await talk_until_the_call_ends(session)
         assert await session.received.get() == CallClosed(reason="too_slow")
         await session.is_closed.wait()
@@ -276,6 +285,58 @@ async def test_a_caller_who_never_reads_is_cut_off() -> None:
         assert sent - received >= 48_000
         assert code in (WSCloseCode.POLICY_VIOLATION, WSCloseCode.ABNORMAL_CLOSURE)
         await assert_answers(server)
+
+
+@on_each_loop
+async def test_the_system_holds_little_for_a_caller_who_does_not_read() -> None:
+    """What can still be withdrawn is with us: the system's buffers take a fraction of a second."""
+    async with serving(limits=Limits(outbox_audio_seconds=1, close_seconds=1)) as server:
+        caller, session = await server.start()
+        take_little(caller)
+        sent = await talk_until_the_call_ends(session)
+        assert sent < 20 * 48_000  # left alone, the system takes a minute of it and more
+        await ending(caller)
+
+
+@on_each_loop
+async def test_what_is_said_before_the_call_listens_is_not_lost() -> None:
+    """Text, orders and keys that follow `start` at once reach the session; sound does not."""
+    hold = asyncio.Event()
+
+    def slow(session: ScriptedSession) -> None:
+        session.may_begin = hold
+
+    async with serving(prepare=slow) as server:
+        caller = await server.open()
+        await caller.send_json({"type": "start", "version": 1})
+        await caller.send_json({"type": "talk_key", "is_down": True})
+        await caller.send_bytes(b"\x01\x00" * 320)
+        await caller.send_json({"type": "text", "text": "hello"})
+        session = await server.sessions.get()
+        await caller.send_json({"type": "ping"})
+        assert (await caller.receive_json())["type"] == "pong"  # all that was sent has come
+        hold.set()
+        assert (await caller.receive_json())["type"] == "started"
+        early = [await session.received.get() for _ in range(2)]
+        assert early == [TalkKey(is_down=True), CallerText(text="hello")]
+
+
+@on_each_loop
+async def test_too_much_before_the_call_listens_is_refused() -> None:
+    """A caller who does not wait for `started` is told to, after 32 messages."""
+
+    def slow(session: ScriptedSession) -> None:
+        session.may_begin = asyncio.Event()
+
+    async with serving(limits=Limits(close_seconds=0.05), prepare=slow) as server:
+        caller = await server.open()
+        await caller.send_json({"type": "start", "version": 1})
+        for _ in range(33):
+            await caller.send_json({"type": "interrupt"})
+        messages, code, reason = await ending(caller)
+        assert [message["code"] for message in messages] == ["too_fast"]
+        assert "wait for" in messages[0]["message"]
+        assert (code, reason) == (WSCloseCode.POLICY_VIOLATION, "too_fast")
 
 
 @on_each_loop

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 import aiohttp
+import pytest
 import scripted_session
 from aiohttp import WSCloseCode, WSMsgType
 from scripted_session import Scenario, ScriptedSession
@@ -360,6 +361,28 @@ async def test_a_store_that_fails_disturbs_no_call() -> None:
         assert answer["type"] == "resumed"
         _, answer = await one.resume("from elsewhere")
         assert answer["message"] == "the store of checkpoints does not answer; try again"
+
+
+@on_loop
+async def test_a_call_of_another_version_is_left_to_a_process_that_knows_it() -> None:
+    """A process that cannot read the checkpoint says so, and the caller finds one that can."""
+    store = InMemoryCheckpoints()
+    async with process(store) as old, process(store) as new:
+        with pytest.MonkeyPatch.context() as newer:
+            newer.setattr("beluga_voice.checkpoints.checkpoint.VERSION", 2)
+            caller, session, token = await new.start()
+            session.history = SAID
+            await new.carrier.drain(20)
+            await ending(caller)
+        _, answer = await old.resume(token)
+        assert answer["message"] == "another version of this server has the call; try again"
+        assert answer["code"] == "session_failed"
+        async with process(store) as other:
+            with pytest.MonkeyPatch.context() as newer:
+                newer.setattr("beluga_voice.checkpoints.checkpoint.VERSION", 2)
+                _, answer = await other.resume(token)
+        assert answer["has_moved"]
+        assert other.resumed[0].history == SAID
 
 
 @on_loop

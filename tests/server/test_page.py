@@ -26,13 +26,17 @@ from beluga_voice.events import (
     CallerInterrupt,
     CallerText,
     ClearPlayback,
+    DeadAir,
     ErrorOccurred,
     PlayAudio,
     ResponseId,
     ResponseOutcome,
+    Rung,
+    SessionEnded,
     SessionState,
     StateChanged,
     Transcription,
+    Transfer,
     TurnMeasured,
     UtteranceId,
 )
@@ -272,6 +276,22 @@ async def test_a_page_without_microphone() -> None:
         told(session, is_cut=True)
         await page.locator(".bubble .unheard").wait_for()
         assert await page.evaluate("document.documentElement.scrollWidth") == 360
+        assert complaints == []
+
+
+@on_loop
+async def test_a_page_whose_call_is_transferred() -> None:
+    """The person reads where the call goes on, and that it is over here."""
+    async with serving() as server, browsing(server.url, None) as (page, complaints):
+        session = await started(page, server)
+        session.tell(DeadAir(rung=Rung.TRANSFER, waited_ms=30_000))
+        session.line.send(Transfer(to="+49 30 123456", reason="nobody answers"))
+        session.tell(SessionEnded(reason="transferred"))
+        await page.get_by_text("Handing the call over (30 s without an answer).").wait_for()
+        await page.get_by_text("It goes on at +49 30 123456.").wait_for()
+        await page.locator(".note", has_text="Somebody else has the call now.").wait_for()
+        await measured(page, "m.isOver")
+        assert await page.locator("#state").inner_text() == "Not in a call"
         assert complaints == []
 
 

@@ -42,7 +42,7 @@ from beluga_voice.testing.scripted import ScriptedStt, ScriptedTts
 
 pytestmark = test_page.pytestmark  # the same machines can run these
 SECONDS = 90
-PARTS = ["endpointing", "transcription", "thinking", "synthesis", "delivery"]
+PARTS = ["endpointing", "transcription", "thinking", "synthesis", "delivery", "playout"]
 STORY = " ".join(f"word{number}" for number in range(150))
 
 PREPARE = """() => {
@@ -238,7 +238,7 @@ async def test_parts_that_were_not_measured_are_named() -> None:
         line = page.locator("#turns .unmeasured")
         assert await line.inner_text() == (
             "not measured: endpointing and transcription (within thinking); "
-            "synthesis (within delivery)"
+            "synthesis (within delivery); playout"
         )
         assert await page.locator(".stack i").count() == 2
         assert await texts(page, ".numbers span") == ["480", "20"]
@@ -313,7 +313,7 @@ async def test_a_call_moves_with_the_page() -> None:
     """When its server is replaced, the page says so in one line, and the talk goes on."""
     wire = Wire()
     with tempfile.TemporaryDirectory() as directory:
-        database = Path(directory) / "calls.sqlite"
+        database = str(Path(directory) / "calls.sqlite")
         async with (
             process(database) as (old, old_url),
             process(database) as (_, new_url),

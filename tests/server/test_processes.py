@@ -1,19 +1,24 @@
-"""Two server processes that share a file: when one is killed or stopped, the other goes on."""
+"""Two server processes that share a store: when one is killed or stopped, the other goes on."""
 
 import asyncio
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import WSMsgType
+from fakeredis import TcpFakeServer
+from redis import Redis
 from resumable_program import WORDS
 
 from beluga_voice.testing.speech import words_in
@@ -23,11 +28,83 @@ CALLS = 12
 SECONDS = 40
 
 
+@dataclass(frozen=True)
+class Store:
+    """What both processes know: where it is, and what is in it."""
+
+    place: str
+    forms: Callable[[], list[bytes]]
+
+    async def holds(self, words: str) -> int:
+        """How many checkpoints hold these words."""
+        forms = await asyncio.to_thread(self.forms)
+        return sum(words in form.decode() for form in forms)
+
+
+@contextmanager
+def file(folder: Path) -> Generator[Store]:
+    """A file of SQLite."""
+    database = folder / "checkpoints.db"
+
+    def forms() -> list[bytes]:
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute("SELECT form FROM checkpoints").fetchall()
+        return [bytes(form) for (form,) in rows]
+
+    yield Store(str(database), forms)
+
+
+@contextmanager
+def redis(folder: Path) -> Generator[Store]:
+    """The Redis that is installed, or else a server that speaks like it."""
+    with real_redis(folder) if shutil.which("redis-server") else pretended_redis() as place:
+        client: Any = Redis.from_url(place)  # pyright: ignore[reportUnknownMemberType]  # as it is
+
+        def forms() -> list[bytes]:
+            found = (client.hget(key, "form") for key in client.scan_iter("*:session:*"))
+            return [form for form in found if form is not None]
+
+        with closing(client):
+            yield Store(place, forms)
+
+
+@contextmanager
+def real_redis(folder: Path) -> Generator[str]:
+    """The program itself, on a socket in that folder."""
+    socket = folder / "redis.sock"
+    running = subprocess.Popen(
+        ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--dir", folder],
+        stdout=subprocess.PIPE,
+    )
+    with running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if b"eady to accept" in line:
+                break
+        try:
+            yield f"unix://{socket}"
+        finally:
+            running.terminate()
+
+
+@contextmanager
+def pretended_redis() -> Generator[str]:
+    """In a thread of this process, at a free port."""
+    with TcpFakeServer(("127.0.0.1", 0)) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"redis://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            serving.join()
+
+
 @asynccontextmanager
-async def process(database: Path) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
-    """A server of its own, and its URL; nothing of it is left behind."""
+async def process(place: str) -> AsyncGenerator[tuple[asyncio.subprocess.Process, str]]:
+    """A server of its own with checkpoints at that place, and its URL; nothing of it is left."""
     running = await asyncio.create_subprocess_exec(
-        sys.executable, str(PROGRAM), str(database), stdout=subprocess.PIPE
+        sys.executable, str(PROGRAM), place, stdout=subprocess.PIPE
     )
     assert running.stdout is not None
     try:
@@ -36,6 +113,9 @@ async def process(database: Path) -> AsyncGenerator[tuple[asyncio.subprocess.Pro
         if running.returncode is None:
             running.kill()
         await running.communicate()
+
+
+type Shared = Callable[[Path], AbstractContextManager[Store]]
 
 
 class Person:
@@ -112,13 +192,6 @@ class Person:
         await self.hear_the_connection_end()
 
 
-def saved(database: Path, words: str) -> int:
-    """How many checkpoints hold these words."""
-    with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT form FROM checkpoints").fetchall()
-    return sum(words in bytes(form).decode() for (form,) in rows)
-
-
 async def all_of(people: list[Person], *steps: str) -> None:
     """Each person does these steps, all of them at once."""
 
@@ -131,8 +204,8 @@ async def all_of(people: list[Person], *steps: str) -> None:
             group.create_task(one(person))
 
 
-async def in_second_answer(http: aiohttp.ClientSession, url: str, database: Path) -> list[Person]:
-    """People who hear the second word of a long answer, and of whose question a file knows."""
+async def in_second_answer(http: aiohttp.ClientSession, url: str, store: Store) -> list[Person]:
+    """People who hear the second word of a long answer, and of whose question the store knows."""
     people = [Person(http, f"p{number}") for number in range(CALLS)]
     for person in people:
         assert "has_moved" not in await person.call(url)
@@ -142,23 +215,23 @@ async def in_second_answer(http: aiohttp.ClientSession, url: str, database: Path
         await person.ask(f"{person.name}-second")
     for person in people:
         await person.hear_words(2)
-    while await asyncio.to_thread(saved, database, "-second") < CALLS:
+    while await store.holds("-second") < CALLS:
         pass
     return people
 
 
-def test_calls_of_a_killed_process_go_on_in_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [file, redis])
+def test_calls_of_a_killed_process_go_on_in_another(tmp_path: Path, shared: Shared) -> None:
     """After SIGKILL in mid-answer, each question is answered by the other process, in its place."""
-    database = tmp_path / "checkpoints.db"
 
-    async def scenario() -> None:
+    async def scenario(store: Store) -> None:
         async with (
             asyncio.timeout(SECONDS),
             aiohttp.ClientSession() as http,
-            process(database) as (doomed, url),
-            process(database) as (_, other_url),
+            process(store.place) as (doomed, url),
+            process(store.place) as (_, other_url),
         ):
-            people = await in_second_answer(http, url, database)
+            people = await in_second_answer(http, url, store)
             doomed.send_signal(signal.SIGKILL)
             await all_of(people, "hear_the_connection_end")
             for person in people:
@@ -175,9 +248,10 @@ def test_calls_of_a_killed_process_go_on_in_another(tmp_path: Path) -> None:
                 await person.hear_words(2)
                 assert words_in(person.sound)[:2] == [f"{person.name}-third", "question-3"]
             await all_of(people, "hang_up")
-            assert await asyncio.to_thread(saved, database, "second") == 0
+            assert await store.holds("second") == 0
 
-    asyncio.run(scenario())
+    with shared(tmp_path) as store:
+        asyncio.run(scenario(store))
 
 
 @pytest.mark.parametrize("second_signal", [False, True])
@@ -185,16 +259,15 @@ def test_a_process_that_is_terminated_hands_its_calls_over(
     tmp_path: Path, second_signal: bool
 ) -> None:
     """SIGTERM lets each answer end, then calls move; a second SIGTERM ends the process at once."""
-    database = tmp_path / "checkpoints.db"
 
-    async def scenario() -> None:
+    async def scenario(store: Store) -> None:
         async with (
             asyncio.timeout(SECONDS),
             aiohttp.ClientSession() as http,
-            process(database) as (old, url),
-            process(database) as (_, other_url),
+            process(store.place) as (old, url),
+            process(store.place) as (_, other_url),
         ):
-            people = await in_second_answer(http, url, database)
+            people = await in_second_answer(http, url, store)
             old.terminate()
             while await ready(http, url):
                 pass
@@ -218,7 +291,8 @@ def test_a_process_that_is_terminated_hands_its_calls_over(
                     assert words_in(person.sound)[:2] == [f"{person.name}-third", "question-3"]
             await all_of(people, "hang_up")
 
-    asyncio.run(scenario())
+    with file(tmp_path) as store:
+        asyncio.run(scenario(store))
 
 
 async def ready(http: aiohttp.ClientSession, url: str) -> bool:

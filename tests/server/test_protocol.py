@@ -168,7 +168,9 @@ def test_start_gives_the_line_its_rates() -> None:
     """An accepted start gives the line the rates that were asked for."""
     wire = WireProtocol(Limits(lead_ms=60), now=0)
     asked = '{"type": "start", "version": 1, "input_rate": 8000, "output_rate": 48000}'
-    assert wire.receive(asked, now=0) == LineOptions(input_rate=8000, output_rate=48000, lead_ms=60)
+    assert wire.receive(asked, now=0) == LineOptions(
+        input_rate=8000, output_rate=48000, lead_ms=60, can_transfer=True
+    )
 
 
 def test_start_has_rates_of_its_own() -> None:

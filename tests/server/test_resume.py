@@ -16,6 +16,7 @@ from beluga_voice.events import (
     CallerAudio,
     ClearPlayback,
     PlayAudio,
+    PlaybackReported,
     Transcription,
     UserSpeechStarted,
     UtteranceId,
@@ -85,7 +86,7 @@ async def test_a_call_outlives_its_connection() -> None:
         session.line.send(PlayAudio(pcm=sound(0, 480)))
         session.line.send(PlayAudio(pcm=sound(480, 960)))
         assert await hear(caller, 960) == sound(0, 960)
-        await caller.send_json({"type": "heard", "position": 200})
+        await caller.send_json({"type": "heard", "position": 200, "ago_ms": 30})
         drop(caller)
         caller, answer = await resume(server, token, position=500)
         assert answer.pop("resume")["token"] != token
@@ -100,6 +101,7 @@ async def test_a_call_outlives_its_connection() -> None:
         }
         session.line.send(PlayAudio(pcm=sound(960, 1440)))
         assert await hear(caller, 940) == sound(500, 1440)
+        assert session.reported == [PlaybackReported(unheard_ms=760 / 24, ago_ms=30)]
         await caller.send_bytes(b"\x01\x00" * 320)
         assert await session.received.get() == CallerAudio(pcm=b"\x01\x00" * 320)
         assert not session.is_closed.is_set()

@@ -118,6 +118,9 @@ class Ledger:
         if me not in self._paused:
             assert sent <= event.generated_ms + EXACT_MS, "sent is no more than generated"
         assert len(event.heard_text) <= len(event.text), "no word is heard that was not made"
+        if event.ledger is not None and me not in self._paused:
+            # A piece that makes the engine cut the response is counted, and not told.
+            assert event.ledger.sent.ms >= sent - EXACT_MS, "sent is what went to the line"
         self.heard.append(event.heard_text)
 
     def at_rest(self) -> None:

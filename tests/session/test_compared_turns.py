@@ -4,10 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from beluga_voice.cli.main import main
+from beluga_voice.events import AgentResponseResumed
+from beluga_voice.testing.scenarios.model import TEN_WORDS
 from beluga_voice.testing.scenarios.peers import FAULTS, SAME, TIMES, compared
-from beluga_voice.testing.scenarios.reading import names
+from beluga_voice.testing.scenarios.reading import find, names, read
+from beluga_voice.testing.scenarios.run import play
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "simulate-turns.md"
 
@@ -42,6 +46,29 @@ def test_a_row_in_which_we_are_no_better_says_so(comparison):
     worse = sum(line.count("**-") + line.count("**0**") for line in comparison.times)
     same = sum(f"**{SAME}**" in line for line in comparison.faults)
     assert len(comparison.not_better) == worse + same
+
+
+def test_where_we_are_no_better_it_is_a_choice(comparison):
+    """Each such row names a setting with which we are strictly better, as played now."""
+    for line in comparison.not_better:
+        less = re.search(r"; with `\w+\(\w+=\d+\)` (-?[\d.]+) ms less", line)
+        assert less is not None, line
+        assert float(less[1]) > 0, line
+
+
+def test_what_pausing_sooner_costs():
+    """A cough of 280 ms makes an agent pause for half a second that yields after 100 ms of voice.
+
+    Nothing of what it says is lost.
+    """
+    cough = read(find("a-cough-of-280-ms"))
+    sooner = replace(cough, settings={"interruptions": {"normal": {"min_ms": 100}}}, until=8000)
+    played = play(sooner, "cascade")
+    (resumed,) = [
+        one.event for one in played.happenings if isinstance(one.event, AgentResponseResumed)
+    ]
+    assert resumed.paused_ms == 530
+    assert played.heard == played.remembered == TEN_WORDS
 
 
 def test_the_command_prints_the_comparison(comparison, capsys):

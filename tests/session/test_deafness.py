@@ -8,6 +8,7 @@ from beluga_voice.events import (
     DeadAir,
     ErrorOccurred,
     InputTranscript,
+    Interrupt,
     LinkClosed,
     LinkReady,
     Reconnected,
@@ -114,6 +115,52 @@ def test_one_that_noticed_the_voice_may_think_about_its_end():
     assert seen.at_ms(DeadAir) == 8780
     assert len(sounds) == 2
     assert heard == "hello"
+
+
+def test_a_short_word_to_a_service_that_stalled_is_said_to_another():
+    """It stopped in the middle of an answer, and hears nothing since: "yes" is no noise then."""
+
+    async def stalls(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(0.5)
+        one = ResponseId("r1")
+        link.emit(ResponseStarted(response_id=one))
+        for word in speech("well then", rate=24000):
+            link.emit(ResponseAudio(response_id=one, pcm=b"".join(word.frames)))
+        await link.expect(Interrupt)
+
+    async def scene(session, caller):
+        await asyncio.sleep(15)
+        await caller.say("yes")
+        await asyncio.sleep(20)
+        assert session.state is SessionState.IDLE
+
+    seen, heard, _ = play(stalls, says_hello, scene=scene, capabilities=TELLS_VOICES)
+    assert len(seen.of(Reconnected)) == 1
+    assert heard == "well then hello"
+
+
+def test_a_short_word_to_a_service_that_works_may_be_a_noise():
+    """Once it has told something since the stall it is trusted again."""
+
+    async def stalls(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(0.5)
+        one = ResponseId("r1")
+        link.emit(ResponseStarted(response_id=one))
+        for word in speech("well then", rate=24000):
+            link.emit(ResponseAudio(response_id=one, pcm=b"".join(word.frames)))
+        await link.expect(Interrupt)
+        await asyncio.sleep(3)
+        link.emit(SpeechStarted(), SpeechStopped())
+
+    async def scene(session, caller):
+        await asyncio.sleep(25)
+        await caller.say("yes")
+        await asyncio.sleep(20)
+
+    seen, _, _ = play(stalls, scene=scene, capabilities=TELLS_VOICES)
+    assert seen.of(Reconnected) == []
 
 
 def test_what_two_connections_do_not_hear_was_no_voice():

@@ -185,3 +185,12 @@ def test_every_event_is_as_the_schema_says(happening, with_audio):
 def test_what_is_no_event_is_not_as_the_schema_says(form):
     """Another version, an unknown type, a missing field, a reason that there is not."""
     assert not VALIDATOR.is_valid(form)
+
+
+def test_sound_is_shown_by_its_length():
+    """An event in a log or a failed test does not print thousands of bytes."""
+    sound = AgentResponseAudio(response_id=ResponseId("r1"), pcm=bytes(960))
+    assert repr(sound) == "AgentResponseAudio(response_id='r1', pcm=<960 bytes>)"
+    assert repr(events.PlayAudio(pcm=bytes(2))) == "PlayAudio(pcm=<2 bytes>)"
+    assert "x00" not in repr(Happening(event=sound, at=0.0, sequence=0))
+    assert "x00" not in repr([events.SendAudio(pcm=bytes(9)), events.CallerAudio(pcm=bytes(9))])

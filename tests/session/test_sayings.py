@@ -8,12 +8,24 @@ from beluga_voice.errors import Misuse
 from beluga_voice.events import (
     FunctionAnswered,
     FunctionCalled,
+    LinkClosed,
+    LinkReady,
     Reconnected,
     Reconnecting,
+    ResponseDone,
+    ResponseId,
+    ResponseOrigin,
     ResponseOutcome,
+    ResponseStarted,
+    ResponseStatus,
+    Say,
     ToolSpec,
 )
-from beluga_voice.interfaces import AgentTurn, Tool
+from beluga_voice.interfaces import AgentTurn, Capabilities, Faithfulness, Tool, TurnOwner
+from beluga_voice.session.session import Session
+from beluga_voice.testing.caller import ScriptedCaller
+from beluga_voice.testing.loop import simulate
+from beluga_voice.testing.scripted import ScriptedProvider
 from session.stage import LONG, play, stage
 
 
@@ -192,3 +204,40 @@ def test_a_callback_that_raises_ends_nothing():
             return on.caller.heard
 
     assert play(scene) == LONG
+
+
+def test_words_that_come_to_nothing_twice_have_failed():
+    """They are tried once more, also over another link, and whoever waits for them is told."""
+
+    def fails(name):
+        async def script(link):
+            link.emit(LinkReady())
+            await link.expect(Say, text="one two")
+            one = ResponseId(name)
+            link.emit(
+                ResponseStarted(response_id=one, origin=ResponseOrigin.SAID),
+                ResponseDone(response_id=one, status=ResponseStatus.FAILED, reason="broken"),
+            )
+
+        return script
+
+    async def first(link):
+        await fails("r1")(link)
+        await link.expect(Say, text="one two")
+        link.emit(ResponseStarted(response_id=ResponseId("r2"), origin=ResponseOrigin.SAID))
+        link.emit(LinkClosed(is_clean=False, reason="lost"))
+
+    async def scene():
+        capabilities = Capabilities(
+            turn_owners=(TurnOwner.PROVIDER,),
+            has_speech_events=True,
+            say=Faithfulness.EXACT,
+        )
+        provider = ScriptedProvider(first, fails("r3"), capabilities=capabilities)
+        caller = ScriptedCaller()
+        async with Session(provider, line=caller) as session, caller.on(session):
+            saying = session.say("one two")
+            async with asyncio.timeout(30):
+                return await saying.wait()
+
+    assert simulate(scene) is ResponseOutcome.FAILED

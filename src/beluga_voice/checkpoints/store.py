@@ -62,8 +62,9 @@ class InMemoryCheckpoints:
         self._kept = {key: kept for key, kept in self._kept.items() if kept[2] > now}
         for key, (generation, token, expires_at, form) in self._kept.items():
             if token and token == token_hash:
+                found = decode(form)  # before it is taken: another version can be left to others
                 self._kept[key] = (generation + 1, "", expires_at, form)
-                return replace(decode(form), generation=generation + 1)
+                return replace(found, generation=generation + 1)
         return None
 
     async def drop(self, session_id: str, /, *, generation: int) -> None:

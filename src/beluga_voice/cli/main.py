@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "resume_seconds": 30.0,
     "drain_seconds": 20.0,
     "checkpoints": None,
+    "shared_breakers": None,
     "allow_origin": (),
     "token": None,
 }
@@ -146,6 +147,7 @@ def _settings() -> dict[str, Any]:
         "resume_seconds": settings.resume_seconds,
         "drain_seconds": settings.drain_seconds,
         "checkpoints": settings.checkpoints,
+        "shared_breakers": settings.shared_breakers,
         "allow_origin": settings.allow_origins,
         "token": settings.token.get_secret_value() if settings.token else None,
     }
@@ -205,6 +207,12 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoints",
         metavar="PLACE",
         help="a file, or redis://HOST, through which other processes can go on with calls",
+    )
+    serve.add_argument(
+        "--shared-breakers",
+        metavar="URL",
+        help="a Redis, such as redis://HOST, through which processes tell each other which "
+        "services fail",
     )
     serve.add_argument("--allow-origin", action="append", metavar="ORIGIN", help="a page of yours")
     _add_parts(serve)

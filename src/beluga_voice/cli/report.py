@@ -27,9 +27,10 @@ DONE = {
     Rung.NUDGE: "the service is asked again",
     Rung.SWAP: "another service is tried",
     Rung.SOUND: "a sound says that the line lives",
+    Rung.TRANSFER: "the call is given to somebody else",
     Rung.END: "the session ends",
 }
-PARTS = ("endpointing", "transcription", "thinking", "synthesis", "delivery")
+PARTS = ("endpointing", "transcription", "thinking", "synthesis", "delivery", "playout")
 
 
 class Report:

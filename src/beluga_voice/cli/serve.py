@@ -1,10 +1,13 @@
 """`beluga-voice serve`: the page and the websocket."""
 
 import argparse
+import os
 import re
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
+from beluga_voice import registry
 from beluga_voice.app import DEFAULT_STT, DEFAULT_TTS
 from beluga_voice.backends.websocket.carrier import Checkpoints
 from beluga_voice.backends.websocket.protocol import Limits
@@ -33,6 +36,8 @@ async def _serve(options: argparse.Namespace) -> None:
     limits = _limits(options)
     make = session_maker(options, detector=batched_detector(options.vad))
     probe = make(NoLine(LineOptions()))
+    for service, variables in without_credentials(options):
+        print(f"no call will reach {service}: set {' or '.join(variables)}", file=sys.stderr)
     if options.s2s:
         labels = app.Labels(s2s=options.s2s, agent=options.agent or "")
     else:
@@ -43,6 +48,10 @@ async def _serve(options: argparse.Namespace) -> None:
             has_embedded_recognition=probe.provider.capabilities.is_local,
         )
     async with AsyncExitStack() as stack:
+        if options.shared_breakers is not None:
+            from beluga_voice.resilience.sharing import shared_breakers
+
+            await stack.enter_async_context(shared_breakers(options.shared_breakers))
         warm = getattr(probe.provider, "warm", None)
         if warm is not None:
             print("loading the speech models", file=sys.stderr)
@@ -64,6 +73,19 @@ async def _serve(options: argparse.Namespace) -> None:
             drain_seconds=options.drain_seconds,
             on_ready=lambda url: print(f"talk at {url}  (Ctrl-C stops)", file=sys.stderr),
         )
+
+
+def without_credentials(options: argparse.Namespace) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The services that were asked for whose keys are not there, each with its variables."""
+    for kind in ("s2s", "stt", "tts"):
+        for one in filter(None, (getattr(options, kind) or "").split(",")):
+            name = one.partition(":")[0]
+            if name not in registry.installed(kind):
+                continue
+            made = registry.load(kind, name)
+            variables: tuple[str, ...] = getattr(made, "credential_variables", ())
+            if variables and not any(os.environ.get(variable) for variable in variables):
+                yield name, variables
 
 
 def store_at(place: str) -> CheckpointStore:

@@ -59,6 +59,9 @@ class DeadAirSettings:
     swaps: bool = True
     """Whether a service that stays silent is given up for another, where there is one, and one that
     has not even understood what was said for a new connection."""
+    transfer_ms: float = 30_000
+    """The call is given to somebody else when nobody has answered for so long, where the session
+    was told to whom (`transfer`)."""
     end_ms: float | None = 120_000
     """The session ends when nobody has answered for so long; `None` lets the person wait."""
 

@@ -11,6 +11,8 @@ from beluga_voice.engine.outlet import Outlet
 
 NOTICED_SECONDS = 0.6
 """A voice of this length is noticed by a service that finds the turns itself."""
+SHORTEST_SECONDS = 0.1
+"""And one of this length by a service that has just stopped in the middle of what it said."""
 MOST_SECONDS = 4.8
 """And one of this length where others turned out to be noises."""
 SIGN_SECONDS = 3.0
@@ -31,6 +33,7 @@ class Deafness:
         # One that does not tell of voices tells of words, which may take as long as an answer.
         self._patience = SIGN_SECONDS if has_speech_events else dead_air.answer_ms / 1000
         self._least_seconds = NOTICED_SECONDS
+        self._is_distrusted = False
         self._began: float | None = None
         self._is_voice = False
         self._was_noticed = False
@@ -61,7 +64,8 @@ class Deafness:
     def hush(self, ended: float) -> None:
         """They are done."""
         self._is_voice = False
-        if self._began is None or ended - self._began < self._least_seconds:
+        least = SHORTEST_SECONDS if self._is_distrusted else self._least_seconds
+        if self._began is None or ended - self._began < least:
             self._began = None
             return
         patience = THOUGHT_SECONDS if self._was_noticed else self._patience
@@ -72,6 +76,7 @@ class Deafness:
 
         `is_answer` says that it told it by answering, which may be about what was said before.
         """
+        self._is_distrusted = False
         if is_answer and self._owed_before:
             return
         self.is_deaf = self.is_doubtful = False
@@ -79,6 +84,13 @@ class Deafness:
         if not self._is_voice:
             self._began = None
             self._deadlines.clear(Due.SIGN_OF_LIFE)
+
+    def distrust(self) -> None:
+        """The service has stopped in the middle of something: until it tells more, it may be dead.
+
+        A short voice that it does not notice is no noise then.
+        """
+        self._is_distrusted = True
 
     def later(self, now: float) -> None:
         """There is a reason not to look for a sign now."""
@@ -108,7 +120,7 @@ class Deafness:
 
     def forgive(self) -> None:
         """There is another connection, which is told what was said."""
-        self.is_deaf = False
+        self.is_deaf = self._is_distrusted = False
         if not self._is_voice:
             self._began = None
             self._deadlines.clear(Due.SIGN_OF_LIFE)

@@ -96,6 +96,10 @@ class Tone(Struct, frozen=True, kw_only=True):
     """Let the person hear that the line lives: a short tone, or what was made ready for it."""
 
 
+class HandOver(Struct, frozen=True, kw_only=True):
+    """Give the call to somebody else, and say whether that was done (`HandedOver`)."""
+
+
 class Forward(Struct, frozen=True, kw_only=True):
     """Begin or stop giving the person's sound to the service.
 
@@ -157,6 +161,7 @@ type Effect = (
     | Pause
     | Resume
     | Tone
+    | HandOver
     | Forward
     | Forget
     | Replay

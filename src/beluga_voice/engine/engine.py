@@ -18,6 +18,7 @@ from beluga_voice.engine.farewell import Farewell
 from beluga_voice.engine.happened import (
     CancelSay,
     Close,
+    HandedOver,
     Happened,
     Leave,
     LinkFailed,
@@ -62,6 +63,7 @@ from beluga_voice.events import (
     LinkClosed,
     LinkReady,
     NoResponse,
+    PlaybackReported,
     ResponseAudio,
     ResponseDone,
     ResponseId,
@@ -140,6 +142,8 @@ class Engine:
         line_rate: int,
         settings: EngineSettings,
         turn_silence_ms: float | None = None,
+        reports_playback: bool = False,
+        can_transfer: bool = False,
         history: tuple[HistoryItem, ...] = (),
     ) -> None:
         self._provider = provider
@@ -152,6 +156,7 @@ class Engine:
             rate=output_rate,
             progress_ms=settings.dead_air.answer_ms,
             can_add_history=capabilities.can_add_history,
+            reports_playback=reports_playback,
         )
         self._supervision = Supervision(
             self._outlet,
@@ -178,6 +183,7 @@ class Engine:
             dead_air=settings.dead_air,
             turn_silence_ms=turn_silence_ms,
             provider=provider,
+            can_transfer=can_transfer,
             on_change=self._show,
         )
         self._renewal = Renewal(
@@ -282,6 +288,7 @@ class Engine:
                 self._input_transcript(event, now)
             case InputCommitted():
                 self._history.commit(event.utterance_id)
+                exchange.listening.utterance_over(event.utterance_id)
                 self._words_by = now + WORDS_SECONDS
                 self._outlet.deadlines.set(Due.LATE_WORDS, self._words_by)
             case ToolCalled():
@@ -299,7 +306,7 @@ class Engine:
             case WorkEnded():
                 self._tools.work.discard(event.work_id)
                 exchange.tool_answered(now)
-            case CallerText() | KeyPressed() if self._farewell.says_goodbye:
+            case CallerText() | KeyPressed() | TalkKey() if self._farewell.says_goodbye:
                 pass  # nobody will answer it, and a goodbye is not clipped
             case CallerText():
                 self._patience.stirred()
@@ -311,6 +318,9 @@ class Engine:
                 exchange.keys.press(event.key, now)
             case TalkKey():
                 exchange.talk_key(event.is_down, now)
+            case PlaybackReported():
+                at = now - event.ago_ms / 1000
+                self._responses.reported(event.unheard_ms / 1000, at, now)
             case CallClosed():
                 self._farewell.hang_up(event, now)
             case Say():
@@ -327,7 +337,7 @@ class Engine:
                 self._renewal.due(SETTINGS)
             case ServiceFailed(is_fatal=True) if event.category in _FINAL:
                 self._outlet.fail(_CODES[event.category], event.message, is_fatal=True)
-                self._supervision.end("failed", event.message, now)
+                self._supervision.give_up(event.message, exchange, now)
             case ServiceFailed():
                 if event.category is not ErrorCategory.BENIGN:
                     self._outlet.fail(_CODES[event.category], event.message)
@@ -347,6 +357,8 @@ class Engine:
                 self._farewell.leave(Leave(reason="ended", message=event.reason), now)
             case Leave():
                 self._farewell.leave(event, now)
+            case HandedOver():
+                self._supervision.handed_over(event.failure, exchange, now)
             case Close():
                 self._supervision.end(event.reason, event.message, now)
             case GoingAway():
@@ -379,6 +391,7 @@ class Engine:
                     self._exchange.was_not_heard(now)
                 case Due.LATE_WORDS:
                     self._words_by = 0.0
+                    self._exchange.overlap.await_no_words()
                 case Due.GAP:
                     self._responses.fill_gap(now)
                 case Due.PROGRESS:
@@ -491,6 +504,7 @@ class Engine:
         if event.is_final:
             self._history.transcribe(event.utterance_id, event.text)
             is_open = self.floor in (Floor.USER, Floor.PAUSED, Floor.OVERLAP)
+            is_open = is_open or self._exchange.listening.is_earlier(event.utterance_id)
             self._outlet.do(Forget(but_the_open_turn=is_open))
         self._supervision.useful()
         self._outlet.emit(
@@ -538,6 +552,8 @@ class Engine:
                 self._input_transcript(event, now)
                 if event.is_final and not self._history.awaits_words:
                     self._farewell.forget_the_rest(now)
+            case InputCommitted():
+                self._history.commit(event.utterance_id)  # and its words are waited for, too
             case LinkClosed() | LinkFailed() | Close():
                 self._farewell.forget_the_rest(now)
             case _:

@@ -68,6 +68,7 @@ class Exchange:
         dead_air: DeadAirSettings,
         turn_silence_ms: float | None,
         provider: str,
+        can_transfer: bool = False,
         on_change: Callable[[], None],
     ) -> None:
         self._outlet = outlet
@@ -90,9 +91,12 @@ class Exchange:
             dead_air,
             can_nudge=self._can_nudge,
             can_swap=capabilities.has_alternatives,
+            can_transfer=can_transfer,
             provider=provider,
         )
-        self._turns = TurnTaking(outlet, self.waiting, self._hearing, on_change=on_change)
+        self._turns = TurnTaking(
+            outlet, self.waiting, self._hearing, self._utterance, on_change=on_change
+        )
         can_hold = self._hearing.is_ours and capabilities.transcribes_first
         self.overlap = Overlap(
             outlet,
@@ -169,6 +173,7 @@ class Exchange:
     def stop(self, now: float) -> None:
         """Whatever is being said, or about to be, is not wanted any more."""
         is_unanswered = self.floor is Floor.WAITING and self._responses.is_idle
+        self._turns.wants_words = self._turns.awaits_words or self._turns.wants_words
         if is_unanswered or self._turns.awaits_words:
             self._outlet.send(StartUserTurn())
             self._outlet.send(ClearInput())
@@ -188,6 +193,19 @@ class Exchange:
             if self._turns.is_told:
                 self._turns.tell_ended()
             self.say_what_waited(now)
+        self._utterance.is_answered()
+
+    def clear_floor(self, now: float) -> None:
+        """Whatever is in the way, the last words are said now.
+
+        What the person says is understood as far as it came, and answered by nobody.
+        """
+        if self.overlap.is_holding:
+            self.overlap.cut(now)
+        if self._turns.is_persons:
+            self.listening.break_off()
+        if self.floor is Floor.WAITING:
+            self.stop(now)
 
     # ── words without a voice ───────────────────────────────────────────────────────────────
 
@@ -255,15 +273,19 @@ class Exchange:
         if self._utterance.is_forgotten:
             self.listening.keep_what_was_understood()
         self._utterance.unsure = None
+        self._utterance.lose()
+        self.overlap.lose_link()
         for say in self._responses.unheard_sayings():
             self.sayings.wait(say)
         self.sayings.lost()
 
     def hang_up(self, now: float) -> bool:
         """The person is gone; whether what they said last is still being understood."""
-        awaits_words = self._turns.awaits_words or self.overlap.asks_for_words
+        awaits_words = self._turns.awaits_words or self._turns.wants_words
+        awaits_words = awaits_words or self.overlap.asks_for_words
         self.overlap.cut(now)
-        self.overlap.answers_words = self.overlap.answers_after = False
+        self.overlap.leave_unanswered()
+        self._utterance.is_answered()
         if not self._hearing.is_ours:
             return self._outlet.is_up and (awaits_words or self._history.awaits_words)
         if self.floor in (Floor.USER, Floor.PAUSED, Floor.OVERLAP):
@@ -298,6 +320,8 @@ class Exchange:
         if self.overlap.is_holding:
             self.overlap.cut(now)
         self._responses.start(event, say)
+        if say is None:
+            self._utterance.is_answered()
         self._turns.is_owed = event.origin is not ResponseOrigin.SAID
         if not self._hearing.is_ours:
             self._outlet.do(Forget())  # what was said so far is being answered
@@ -315,12 +339,13 @@ class Exchange:
         self._turns.take(Turn.SOUND)
         marks = self._utterance.marks
         if marks is not None and response.origin is not ResponseOrigin.SAID:
-            self._outlet.emit(marks.measured(response.id, now))
+            self._responses.measure(response, marks, now)
             self._utterance.marks = None
         if response.origin is not ResponseOrigin.SAID and before is Floor.WAITING:
             self.say_what_waited(now)
         if before is Floor.USER:
             self._utterance.began = now
+            self.overlap.began_over_agent()
             self.overlap.judge(now)
         elif before is Floor.PAUSED:
             # The service answers into the pause: whatever our ears wait for, the turn is over.
@@ -330,8 +355,8 @@ class Exchange:
     def response_done(self, event: ResponseDone, now: float) -> None:
         """Nothing more of a response will be made."""
         if event.status is ResponseStatus.FAILED:
-            say = self._responses.unsaid(event.response_id)
-            if say is not None and self.sayings.may_repeat(say):
+            say = self._responses.unsaid(event.response_id, is_wanted=self.sayings.may_repeat)
+            if say is not None:
                 self.sayings.wait(say)
         response = self._responses.done(event, now)
         if response is None:
@@ -371,6 +396,7 @@ class Exchange:
             message = f"{self._provider} stopped in the middle of a response"
             self._outlet.fail(ErrorCode.TIMEOUT, message)
             self._responses.abandon(now)  # and what waits behind it is heard
+            self.deafness.distrust()
             self.await_end(now)
         self.waiting.tone(now)
 
@@ -427,7 +453,7 @@ class Exchange:
             self._turns.begin_turn()
         if self.floor is Floor.QUIET:
             self.waiting.end()
-            if self.overlap.answers_after and self._history.is_unanswered:
+            if self.overlap.owes_answer(is_unanswered=self._history.is_unanswered):
                 self.overlap.answer(now)
             elif self._tools.is_busy or self._turns.awaits_words or self.deafness.is_deaf:
                 self._turns.ask(now)  # the person waits for what the tool gives, or for the service
@@ -506,6 +532,10 @@ class Exchange:
             self._outlet.do(Replay())
             self._outlet.send(EndUserTurn())
             self.waiting.begin(now)
+        elif self._turns.wants_words:
+            self._outlet.send(StartUserTurn())
+            self._outlet.do(Replay())
+            self._outlet.send(EndUserTurn(respond=False))
         elif self.overlap.is_answer_due:
             pass  # it is asked for when the person has had the time to go on
         elif self._can_nudge and self._is_answer_owed() and not was_asked:

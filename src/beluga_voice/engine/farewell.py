@@ -2,8 +2,9 @@
 
 How it works. Who leaves waits until what is being said, the answer to what was said last and the
 goodbye were heard; but for what does not come, no longer than `FAREWELL_SECONDS`, and never longer
-than `LONGEST_FAREWELL_SECONDS`. When the person hangs up nothing sounds any more, and only their
-last words are waited for, so that they are remembered.
+than `LONGEST_FAREWELL_SECONDS`: then the goodbye is said, whatever is in its way. When the person
+hangs up nothing sounds any more, and only their last words are waited for, so that they are
+remembered.
 """
 
 from beluga_voice.engine.deadlines import Due
@@ -72,9 +73,14 @@ class Farewell:
         self._leaves_by = now + LONGEST_FAREWELL_SECONDS
         self._outlet.deadlines.set(Due.FAREWELL, now + FAREWELL_SECONDS)
         self._goodbye_due = bool(event.goodbye)
+        if not event.goodbye:
+            self._exchange.keys.forget()  # nobody would answer them
 
     def wait(self, now: float) -> None:
-        """Nothing that still sounds is cut; what does not come is not waited for."""
+        """Nothing that still sounds is cut; what does not come is not waited for.
+
+        The goodbye is said all the same, over a person who speaks on, if it has to be.
+        """
         assert self._leave is not None
         rest = self._responses.sounds_until - now
         is_busy = self._exchange.overlap.is_holding or self._tools.is_busy or not self._outlet.is_up
@@ -83,8 +89,17 @@ class Farewell:
         is_busy = is_busy or (is_waiting and self._exchange.owes_answer)
         if rest > 0 or (is_busy and not self.is_parting and now < self._leaves_by):
             self._outlet.deadlines.set(Due.FAREWELL, now + max(rest, 0) + FAREWELL_SECONDS)
+        elif self._goodbye_due and self._outlet.is_up and not self.is_parting:
+            self._outlet.deadlines.set(Due.FAREWELL, now + FAREWELL_SECONDS)
+            self._exchange.clear_floor(now)
+            self._say_goodbye(self._leave, now)
         else:
             self._supervision.end(self._leave.reason, self._leave.message, now)
+
+    def _say_goodbye(self, leave: Leave, now: float) -> None:
+        self._goodbye_due = False
+        self._exchange.keys.forget()
+        self._exchange.say(Say(text=leave.goodbye, occasion=Occasion.GOODBYE), now)
 
     def part(self, now: float) -> None:
         """Once the last words were heard, the session is over."""
@@ -92,9 +107,7 @@ class Farewell:
             return
         if self._goodbye_due:
             if self._may_say_goodbye(self._leave):
-                self._goodbye_due = False
-                goodbye = Say(text=self._leave.goodbye, occasion=Occasion.GOODBYE)
-                self._exchange.say(goodbye, now)
+                self._say_goodbye(self._leave, now)
         elif self._responses.is_idle and self._exchange.sayings.is_empty:
             self._supervision.end(self._leave.reason, self._leave.message, now)
 
@@ -107,6 +120,7 @@ class Farewell:
         is_waiting = is_busy and leave.reason == "timeout"
         is_waiting = is_waiting or (self._exchange.floor is Floor.WAITING and not is_busy)
         is_waiting = is_waiting or (self._responses.is_making and not is_busy)
+        is_waiting = is_waiting or self._exchange.keys.are_pressed
         return self._outlet.is_up and not is_waiting and self._exchange.floor not in _PERSON
 
     def hang_up(self, event: CallClosed, now: float) -> None:

@@ -10,6 +10,7 @@ from beluga_voice.events import (
     CallerText,
     EndReason,
     KeyPressed,
+    PlaybackReported,
     S2sEvent,
     Say,
     SayId,
@@ -54,6 +55,12 @@ class TurnGuessed(Struct, frozen=True, kw_only=True):
     probability: float
 
 
+class HandedOver(Struct, frozen=True, kw_only=True):
+    """Somebody else has the call now; or, with a `failure`, nobody does."""
+
+    failure: str = ""
+
+
 class Summarised(Struct, frozen=True, kw_only=True):
     """The oldest `count` items of the history, in short; none if they could not be summarised."""
 
@@ -86,8 +93,10 @@ class Close(Struct, frozen=True, kw_only=True):
     message: str = ""
 
 
-type DriverEvent = LinkOpened | LinkFailed | StandbyReady | StandbyLost | ToolFinished
+type DriverEvent = LinkOpened | LinkFailed | StandbyReady | StandbyLost | ToolFinished | HandedOver
 type AppEvent = Say | CancelSay | Summarised | Update | Leave | Renew | Close
-type CallerEvent = CallerText | CallerInterrupt | KeyPressed | TalkKey | CallClosed
+type CallerEvent = (
+    CallerText | CallerInterrupt | KeyPressed | TalkKey | PlaybackReported | CallClosed
+)
 type EarsEvent = VoiceStarted | VoiceStopped | TurnGuessed
 type Happened = S2sEvent | CallerEvent | EarsEvent | AppEvent | DriverEvent

@@ -10,6 +10,8 @@ offered is remembered, and just that is replaced.
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from beluga_voice.events import (
     HistoryItem,
     Message,
@@ -101,9 +103,24 @@ class History:
         self._trim()
 
     def use_tool(self, use: ToolUse) -> None:
-        """A tool was called."""
+        """A tool was called. An older call of that id, over another link, gets another name."""
+        self._rename(use.call_id)
         self._places.append(_Place(use))
         self._trim()
+
+    def _rename(self, call_id: ToolCallId) -> None:
+        named = [
+            (place, place.item)
+            for place in self._places
+            if isinstance(place.item, ToolUse | ToolResult)
+        ]
+        if not any(item.call_id == call_id for _, item in named):
+            return
+        other = ToolCallId(f"{call_id}-before")
+        self._rename(other)
+        for place, item in named:
+            if item.call_id == call_id:
+                place.item = replace(item, call_id=other)
 
     def answer_tool(self, result: ToolResult) -> None:
         """A tool gave its result: directly after its call, as the wires want it.

@@ -15,7 +15,7 @@ from enum import Enum, auto
 
 from beluga_voice.engine.responses import Responses
 from beluga_voice.engine.tools import Tools
-from beluga_voice.events import Occasion
+from beluga_voice.events import Occasion, ResponseId, UtteranceId
 
 ROUNDING_MS = 0.001
 """Times that differ by less are the same."""
@@ -116,6 +116,20 @@ class Held:
     """Whether the words of the voice that made it pause were asked for."""
 
 
+@dataclass(slots=True)
+class Weighed:
+    """A voice over a response that spoke on, and whose words are awaited."""
+
+    over: ResponseId | None
+    """What sounded."""
+    occasion: Occasion
+    """On which the voice began."""
+    utterance_id: UtteranceId | None = None
+    """What the service calls it, once it has told."""
+    is_late: bool = False
+    """Whether the words were waited for in vain, or the person has said more since."""
+
+
 class Verdict(Enum):
     """What a voice over a response is taken for."""
 
@@ -139,7 +153,8 @@ class Judge:
         self.settings = settings
         self._responses = responses
         self._tools = tools
-        self._can_hold = can_hold
+        self.can_hold = can_hold
+        """Whether a response can pause, and words be answered later."""
 
     @property
     def occasion(self) -> Occasion:
@@ -150,26 +165,30 @@ class Judge:
             return Occasion.TOOL_RUNNING
         return occasion
 
-    def weighs_words(self, began: float) -> bool:
+    def weighs_words(self, began: float, occasion: Occasion) -> bool:
         """Whether the words of a voice decide that has ended, and did not stop the agent."""
-        policy = self.settings.on(self.occasion)
+        policy = self.settings.on(occasion)
         is_open = policy.min_words > 0 or self._may_be_echo(policy, began)
-        return self._can_hold and policy.is_allowed and is_open
+        return self.can_hold and policy.is_allowed and is_open
 
-    def keeps_words(self, began: float, ended: float) -> bool:
+    def keeps_words(self, began: float, ended: float, occasion: Occasion) -> bool:
         """Whether the words of a voice over what may not be interrupted are for afterwards."""
-        policy = self.settings.on(self.occasion)
+        policy = self.settings.on(occasion)
         is_long = (ended - began) * 1000 >= policy.min_ms - ROUNDING_MS
-        return self._can_hold and not policy.is_allowed and is_long
+        return self.can_hold and not policy.is_allowed and is_long
 
     @property
     def is_allowed(self) -> bool:
         """Whether anything may interrupt the agent now."""
         return self.settings.on(self.occasion).is_allowed
 
-    def interrupts(self, text: str, now: float) -> bool:
-        """Whether these words, said over the agent, mean that it should stop."""
-        return self.settings.interrupts(text, self.occasion) and not self._is_echo(text, now)
+    def interrupts(self, text: str, now: float, *occasions: Occasion) -> bool:
+        """Whether these words, said over the agent, mean that it should stop.
+
+        On the present occasion, or on one of the others on which they were said.
+        """
+        means = any(self.settings.interrupts(text, one) for one in (self.occasion, *occasions))
+        return means and not self._is_echo(text, now)
 
     def of_voice(self, began: float, now: float, text: str) -> Verdict:
         """A voice that began then still goes on, and said this so far."""
@@ -178,13 +197,13 @@ class Judge:
             return Verdict.NOTHING
         if (now - began) * 1000 < policy.min_ms - ROUNDING_MS:
             return Verdict.NOTHING
-        is_sure = not (self._can_hold and policy.resumes)
+        is_sure = not (self.can_hold and policy.resumes)
         is_sure = is_sure or self.settings.interrupts(text, self.occasion)
         return Verdict.CUT if is_sure else Verdict.PAUSE
 
     def of_words(self, text: str, began: float, now: float) -> Verdict:
         """Words are understood, while the agent speaks on."""
-        is_theirs = self.weighs_words(began) and self.interrupts(text, now)
+        is_theirs = self.weighs_words(began, self.occasion) and self.interrupts(text, now)
         return Verdict.CUT if is_theirs else Verdict.NOTHING
 
     def _may_be_echo(self, policy: InterruptionPolicy, began: float) -> bool:

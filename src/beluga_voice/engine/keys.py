@@ -21,6 +21,16 @@ class Keys:
         self._text = text
         self._pressed = ""
 
+    @property
+    def are_pressed(self) -> bool:
+        """Whether more of an input may follow."""
+        return bool(self._pressed)
+
+    def forget(self) -> None:
+        """Nobody wants them any more."""
+        self._pressed = ""
+        self._deadlines.clear(Due.KEYS)
+
     def press(self, key: str, now: float) -> None:
         """One key; what is none is ignored."""
         if key not in KEYS:

@@ -39,24 +39,30 @@ class Marks:
         if self.audio is None:
             self.audio = now
 
-    def measured(self, response_id: ResponseId, delivered: float) -> TurnMeasured:
-        """The parts, for a response whose first sound reached the line at `delivered`."""
+    def measured(
+        self, response_id: ResponseId, delivered: float, audible: float | None = None
+    ) -> TurnMeasured:
+        """The parts, for a response whose first sound reached the line at `delivered`.
+
+        And the person at `audible`, where that is told.
+        """
         parts: list[float | None] = []
         last = self.voice_ended
-        for mark in (self.decided, self.words, self.text, self.audio, delivered):
+        for mark in (self.decided, self.words, self.text, self.audio, delivered, audible):
             if mark is None or mark < last - ROUNDING_SECONDS:
                 parts.append(None)
             else:
                 mark = max(mark, last)
                 parts.append(round((mark - last) * 1000, 3))
                 last = mark
-        endpointing, transcription, thinking, synthesis, delivery = parts
+        endpointing, transcription, thinking, synthesis, delivery, playout = parts
         return TurnMeasured(
             response_id=response_id,
-            total_ms=round((delivered - self.voice_ended) * 1000, 3),
+            total_ms=round((last - self.voice_ended) * 1000, 3),
             endpointing_ms=endpointing,
             transcription_ms=transcription,
             thinking_ms=thinking,
             synthesis_ms=synthesis,
             delivery_ms=delivery,
+            playout_ms=playout,
         )

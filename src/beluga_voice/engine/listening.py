@@ -228,6 +228,19 @@ class Listening:
         self._waiting.begin(now)
         self._say_what_waited(now)
 
+    def break_off(self) -> None:
+        """The person may speak on: their turn is over, and gets no answer."""
+        self._utterance.is_voice = False
+        self._utterance.marks = None
+        for due in (Due.END_OF_TURN, Due.STALLED_INPUT):
+            self._deadlines.clear(due)
+        if self._hearing.is_ours:
+            self._outlet.send(EndUserTurn(respond=False))
+            self._outlet.do(Forward(is_on=False))
+        self._turns.tell_ended()
+        self._turns.take(Turn.OVER)
+        self._turns.take(Turn.GONE)
+
     def _prepare(self, *, is_wanted: bool = True) -> None:
         """Have an answer made ready to what is understood so far, or have it forgotten."""
         if not self._prepares or self._overlap.is_holding:
@@ -258,10 +271,27 @@ class Listening:
         else:
             self._prepare()
 
+    def utterance_over(self, utterance_id: UtteranceId) -> None:
+        """The service has taken an utterance for itself, and will tell what was said."""
+        self._utterance.is_over(utterance_id)
+        self._overlap.utterance_over(utterance_id)
+
+    def is_earlier(self, utterance_id: UtteranceId) -> bool:
+        """Whether that utterance was over when the present one began."""
+        return utterance_id in self._utterance.earlier
+
     def words_known(self, utterance_id: UtteranceId, text: str, now: float) -> None:
-        """The final words of the utterance are there."""
+        """The final words of an utterance are there: of the present one, or of one before."""
         utterance = self._utterance
+        if utterance.unsure is not None and utterance.unsure[0] == utterance_id:
+            utterance.unsure = None
+        if utterance.has_come(utterance_id):
+            if self._turns.awaits_words and self._turns.floor is Floor.WAITING:
+                self._waiting.progress(now)
+            self._overlap.earlier_words_known(utterance_id, text, now)
+            return
         utterance.unsure = None
+        self._turns.wants_words = False
         self._understood_late(text, now)
         utterance.is_understood = utterance.has_words = True
         self._turns.awaits_words = False

@@ -11,13 +11,14 @@ ledger, the history and the service always agree about what was heard.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from beluga_voice.engine.deadlines import Due
 from beluga_voice.engine.effects import Forget, Forward
 from beluga_voice.engine.endpointing import Endpointing
 from beluga_voice.engine.hearing import Hearing
-from beluga_voice.engine.interruptions import ROUNDING_MS, Held, Judge, Verdict
+from beluga_voice.engine.interruptions import ROUNDING_MS, Held, Judge, Verdict, Weighed
 from beluga_voice.engine.latency import Marks
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.responses import Responses
@@ -37,6 +38,8 @@ from beluga_voice.events import (
     Say,
     UtteranceId,
 )
+
+_PERSON = (Floor.USER, Floor.PAUSED, Floor.OVERLAP)
 
 
 class Conversation(Protocol):
@@ -89,14 +92,18 @@ class Overlap:
         self._held: Held | None = None
         self._is_noise = False
         """Whether the voice that is heard has been found to have no words in it."""
-        self._weighs_words = False
-        """Whether the words of a voice over the agent, which speaks on, are awaited."""
+        self._began_on = Occasion.NORMAL
+        """On what occasion the agent spoke when the voice began."""
+        self._weighed: list[Weighed] = []
+        """Voices over the agent, which spoke on, whose words are awaited; oldest first."""
         self._answer_at: float | None = None
         """When an answer is to be asked for, if the person does not go on."""
         self.answers_words = False
         """Whether an answer is asked for as soon as the awaited words are there."""
         self.answers_after = False
         """Whether what was said over the agent is answered once it has said what it has to say."""
+        self._is_late = False
+        """Whether that was understood so late that something else has been answered since."""
 
     # ── what others may look at ─────────────────────────────────────────────────────────────
 
@@ -113,7 +120,7 @@ class Overlap:
     @property
     def asks_for_words(self) -> bool:
         """Whether the service was asked what was said, and not to answer it."""
-        return self._weighs_words or (self._held is not None and self._held.is_asked)
+        return bool(self._weighed) or (self._held is not None and self._held.is_asked)
 
     @property
     def is_answer_due(self) -> bool:
@@ -130,6 +137,11 @@ class Overlap:
     def voice_began(self) -> None:
         """The person begins to speak."""
         self._is_noise = self.answers_words = False
+        self.began_over_agent()
+
+    def began_over_agent(self) -> None:
+        """What the agent says now is what the voice is judged by, should it end before that."""
+        self._began_on = self._judge.occasion
 
     def voiced(self, now: float) -> None:
         """A frame of the person's voice came: it may be the one that makes an interruption."""
@@ -152,8 +164,14 @@ class Overlap:
     def voice_ended(self, now: float) -> None:
         """The voice has ended, and did not stop the agent."""
         began, ended = self._utterance.began, self._utterance.ended
-        if self._judge.weighs_words(began) or self._judge.keeps_words(began, ended):
-            self._weighs_words = True
+        judge, sounding = self._judge, self._responses.sounding
+        if any(
+            judge.weighs_words(began, one) or judge.keeps_words(began, ended, one)
+            for one in (self._began_on, judge.occasion)
+        ):
+            over = None if sounding is None else sounding.id
+            self._forget_unnamed()
+            self._weighed.append(Weighed(over=over, occasion=self._began_on))
             self.ask_for_words(now)
             self._utterance.marks = Marks(voice_ended=ended)
         else:
@@ -196,7 +214,8 @@ class Overlap:
     def turn_ended(self, now: float) -> bool:
         """The person's turn is over; whether first it is asked what they said over the agent."""
         if self._held is None:
-            self.answers_after = False
+            self._forget_unnamed()
+            self.answers_after = self._is_late = False
             return False
         self._held.is_asked = True
         self._turns.awaits_words = True
@@ -216,16 +235,41 @@ class Overlap:
         else:
             self._carry_out(self._judge.of_words(text, self._utterance.began, now), now)
 
+    def utterance_over(self, utterance_id: UtteranceId) -> None:
+        """That is what the service calls the utterance of which the words were asked."""
+        for one in self._weighed:
+            if one.utterance_id is None:
+                one.utterance_id = utterance_id
+                break
+
+    def earlier_words_known(self, utterance_id: UtteranceId, text: str, now: float) -> None:
+        """The final words are there of an utterance that was over when the present one began."""
+        weighed = self._take_weighed(utterance_id)
+        is_owed = utterance_id in self._utterance.owed and bool(text) and self._judge.can_hold
+        self._utterance.owed.discard(utterance_id)
+        if weighed is not None and self._held is None:
+            weighed.is_late = True
+            self._weigh(weighed, utterance_id, text, now)
+        elif weighed is not None:
+            if self._judge.interrupts(text, now, weighed.occasion):
+                self._answer_after(is_late=True)
+        elif is_owed and (self._held is not None or self._responses.sounding is not None):
+            self._answer_after(is_late=True)  # or with what is being said
+        elif is_owed and self._turns.floor is Floor.QUIET:
+            self.answer(now)
+        elif is_owed and self._turns.floor is Floor.WAITING:
+            self._ask_anew(now)
+
     def words_known(self, utterance_id: UtteranceId, text: str, now: float) -> None:
-        """The final words of an utterance are there."""
+        """The final words of the present utterance are there."""
+        weighed = self._take_weighed(utterance_id)
         if self._held is not None:
             if self._judge.interrupts(text, now):
                 self._confirm(now)
             elif self._held.is_asked:
                 self._resume(utterance_id, now)
-        elif self._weighs_words:
-            self._weighs_words = False
-            self._weigh(utterance_id, text, now)
+        elif weighed is not None:
+            self._weigh(weighed, utterance_id, text, now)
         elif self.answers_words and self._turns.floor is Floor.WAITING:
             self.answers_words = False
             if text:
@@ -242,9 +286,11 @@ class Overlap:
             self._go_on_over_noise(now)
         elif self._held is not None:
             self._confirm(now)  # and it is answered when the words are there
-        elif self._weighs_words:
-            self._weighs_words = False
-            self._turns.tell_ended(was_ignored=True)
+        else:
+            for one in self._weighed:
+                one.is_late = True
+            if self._weighed and self._turns.is_told and self._turns.floor not in _PERSON:
+                self._turns.tell_ended()  # they are weighed when they are there
 
     def ask_for_words(self, now: float) -> None:
         """What was said over the agent? Nobody is to answer it yet."""
@@ -255,29 +301,78 @@ class Overlap:
     def _wait_for_words(self, now: float) -> None:
         self._deadlines.set(Due.WORDS, now + self._judge.settings.words_ms / 1000)
 
-    def _weigh(self, utterance_id: UtteranceId, text: str, now: float) -> None:
+    def await_no_words(self) -> None:
+        """Words that have not come will not come any more."""
+        self._weighed.clear()
+
+    def lose_link(self) -> None:
+        """The link is gone: the next is asked for the words, if nothing else will bring them."""
+        is_heard_anyway = self._turns.floor in _PERSON or self._turns.awaits_words
+        if self._weighed and not is_heard_anyway:
+            self._weighed = [replace(self._weighed[0], utterance_id=None)]
+        else:
+            self._weighed.clear()
+
+    def _forget_unnamed(self) -> None:
+        """What the next link was to be asked for is a part of what is said now."""
+        self._weighed = [one for one in self._weighed if one.utterance_id is not None]
+
+    def _take_weighed(self, utterance_id: UtteranceId) -> Weighed | None:
+        """The voice over the agent whose words these are, if they are awaited; once."""
+        for one in self._weighed:
+            if one.utterance_id in (utterance_id, None):
+                self._weighed.remove(one)
+                return one
+        return None
+
+    def _weigh(self, weighed: Weighed, utterance_id: UtteranceId, text: str, now: float) -> None:
         """The words of a voice over the agent are known, which spoke on."""
-        self._deadlines.clear(Due.WORDS)
+        if not self._weighed:
+            self._deadlines.clear(Due.WORDS)
         floor = self._turns.floor
-        if floor is Floor.OVERLAP and self._judge.interrupts(text, now):
-            if self._judge.is_allowed:
-                self._barge_in(now)  # and goes on speaking
-            else:
-                self.answers_after = self._judge.occasion is not Occasion.GOODBYE
+        is_meant = self._judge.interrupts(text, now, weighed.occasion)
+        is_to_the_end = bool(text) and floor is Floor.QUIET and not weighed.is_late
+        if not is_meant and not is_to_the_end:
+            self._outlet.send(Disregard(utterance_id=utterance_id))
+            if self._turns.is_told and floor not in _PERSON:
+                self._turns.tell_ended(was_ignored=True)
             return
-        is_over = floor is Floor.QUIET and bool(text)
-        is_meant = floor is Floor.AGENT and self._judge.interrupts(text, now)
-        if is_meant and not self._judge.is_allowed:
-            self.answers_after = self._judge.occasion is not Occasion.GOODBYE
-            self._turns.tell_ended()
-        elif is_over or is_meant:
+        sounding = self._responses.sounding
+        is_over_it = not weighed.is_late or (sounding is not None and sounding.id == weighed.over)
+        is_cut = floor is Floor.QUIET or (is_over_it and self._judge.is_allowed)
+        if self._turns.is_persons:
+            pass  # they are a part of what the person says now
+        elif floor is Floor.WAITING:
+            self._ask_anew(now)
+        elif not is_cut:
+            if self._judge.occasion is not Occasion.GOODBYE:
+                self._answer_after(is_late=not is_over_it)
+            if self._turns.is_told and floor is Floor.AGENT:
+                self._turns.tell_ended()
+        elif floor is Floor.OVERLAP:
+            self._barge_in(now)  # and goes on speaking
+        else:
             self._tell_barged_in(self.cut_by_voice(now), now)
             self._turns.take(Turn.GONE)
             self._turns.take(Turn.ASKED)
             self._answer_when(self._utterance.ended + self._end.delay(), now)
-        else:
-            self._outlet.send(Disregard(utterance_id=utterance_id))
-            self._turns.tell_ended(was_ignored=True)
+
+    def _answer_after(self, *, is_late: bool) -> None:
+        self.answers_after = True
+        self._is_late = is_late or self._is_late
+
+    def owes_answer(self, *, is_unanswered: bool) -> bool:
+        """Whether an answer is owed to what was said over the agent, which is silent now."""
+        return self.answers_after and (is_unanswered or self._is_late)
+
+    def _ask_anew(self, now: float) -> None:
+        """What the person waits for is no answer to all that they said."""
+        if self._turns.is_told:
+            self._turns.tell_ended()
+        if not self._turns.awaits_words:
+            self.cut_by_voice(now)
+            self._outlet.send(CreateResponse())
+            self._turns.ask(now)
 
     # ── an interruption, or what looks like one ─────────────────────────────────────────────
 
@@ -321,7 +416,6 @@ class Overlap:
         if self._held is not None:
             self._held = None
             self._deadlines.clear(Due.WORDS)
-        self._weighs_words = False
         if spares is None:
             return self._responses.cut(now)[0]
         sounding, again = self._responses.cut(now, spares=spares)
@@ -381,7 +475,7 @@ class Overlap:
     def answer(self, now: float) -> None:
         """What was said over the agent is to be answered."""
         self._answer_at = None
-        self.answers_after = False
+        self.answers_after = self._is_late = False
         if self._turns.is_told:
             self._turns.tell_ended()
         if self._utterance.marks is not None:
@@ -405,4 +499,5 @@ class Overlap:
         if self._answer_at is not None:
             self._answer_at = None
             self._deadlines.clear(Due.END_OF_TURN)
-        self.answers_words = self.answers_after = False
+        self._weighed.clear()
+        self.answers_words = self.answers_after = self._is_late = False

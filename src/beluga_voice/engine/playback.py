@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 
 from beluga_voice.audio.formats import to_milliseconds
 from beluga_voice.events import (
+    Counted,
+    Ledger,
     Occasion,
     ResponseId,
     ResponseOrigin,
@@ -42,6 +44,9 @@ LOOK_AHEAD = 24
 
 CHARACTERS_PER_SECOND = 15
 """The pace of speech, with its spaces and pauses, until a response has shown another."""
+
+MOST_LAG_SECONDS = 2.0
+"""A person whose device is further behind is not there, or does not listen."""
 
 LONGEST_REWIND_SECONDS = 2
 """A word that began longer ago is not begun again after a pause."""
@@ -75,8 +80,14 @@ class Response:
     """The pace that is expected of it."""
     early_characters: int = 0
     """How much of its text was there before its first sound."""
+    texted: int = 0
+    """How much of its sound was there when words came last."""
+    trailing: int = 0
+    """How much of its text came behind that sound."""
     held: int = 0
     """How much of it had been heard when it was held."""
+    lead: int = 0
+    """How much digital silence was sent of it before its first sound."""
     rewind: int = 0
     """How far before that it goes on."""
     asked: str | None = None
@@ -120,6 +131,14 @@ class Response:
         """All the words that were made for it."""
         return "".join(self.planned) or "".join(part.delta for part in self.spoken)
 
+    @property
+    def sounded_text(self) -> str:
+        """Its words, without the last ones if they were told ahead of a sound that did not come."""
+        text = self.text
+        is_whole = self.status is ResponseStatus.COMPLETED or self.texted < self.generated
+        tells_ahead = 0 < self.early_characters < len(text)
+        return text if is_whole or not tells_ahead else text[: len(text) - self.trailing]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
@@ -134,11 +153,23 @@ class Settled:
 class Playback:
     """The ledger of all responses of a session, at one output rate."""
 
-    __slots__ = ("_alive", "_late", "_samples_per_character", "rate", "sounding_until")
+    __slots__ = (
+        "_alive",
+        "_late",
+        "_samples_per_character",
+        "is_reported",
+        "lag",
+        "rate",
+        "sounding_until",
+    )
 
     def __init__(self, rate: int) -> None:
         self.rate = rate
         self.sounding_until = 0.0
+        self.lag = 0.0
+        """How long after the line, by the clock, the person's device plays, in seconds."""
+        self.is_reported = False
+        """Whether the line has told that."""
         self._samples_per_character = rate / CHARACTERS_PER_SECOND
         self._alive: dict[ResponseId, Response] = {}
         self._late: deque[ResponseId] = deque(maxlen=REMEMBERED)
@@ -204,7 +235,25 @@ class Playback:
     def sent(self, response: Response, samples: int, sounding_until: float) -> None:
         """`samples` were handed to the line, which is busy until then."""
         response.sent += samples
-        self.sounding_until = sounding_until
+        self.sounding_until = sounding_until + self.lag
+
+    def reported(self, unheard: float, at: float, now: float) -> bool:
+        """The line tells that so much of all it was sent had not come out at `at`, in seconds.
+
+        Whether that says anything: not while nothing sounds or has come out, nor of a device that
+        is far behind.
+        """
+        lag = self.lag + unheard - (self.sounding_until - at)
+        sent = sum(one.sent - one.over for one in self._alive.values())
+        if not 0 < round(unheard * self.rate) < sent:
+            return False
+        if self.sounding_until <= at or lag > MOST_LAG_SECONDS:
+            return False
+        lag = max(lag, 0.0)
+        if self.sounding_until > now:
+            self.sounding_until += lag - self.lag
+        self.lag, self.is_reported = lag, True
+        return True
 
     def heard(self, response: Response, now: float) -> int:
         """How many samples of it have sounded."""
@@ -274,6 +323,35 @@ class Playback:
         """The line was told to fall silent."""
         self.sounding_until = min(self.sounding_until, now)
 
+    def ledger(self, settled: Settled) -> Ledger:
+        """All that was counted of a response."""
+        response, heard = settled.response, settled.heard
+        is_whole = settled.heard_text == response.text
+        written = count_words(response.text)
+        is_guess = not is_whole and not response.has_times
+
+        def counted(samples: int, words: int, *, is_by_clock: bool = False) -> Counted:
+            return Counted(
+                words=written if is_whole else words,
+                ms=self.milliseconds(samples),
+                words_are_estimated=is_guess and samples > 0,
+                ms_is_estimated=is_by_clock and samples > 0 and not self.is_reported,
+            )
+
+        def begun(samples: int, most: int) -> int:
+            return most if is_whole else min(words_begun(response, samples), most)
+
+        queued = begun(response.generated, written)
+        sent = begun(response.sent, queued)
+        audible = begun(heard, sent)
+        return Ledger(
+            generated=Counted(words=written, ms=self.milliseconds(response.generated)),
+            queued=counted(response.generated, queued),
+            sent=counted(response.sent, sent),
+            audible=counted(heard, audible, is_by_clock=True),
+            heard=counted(heard, min(count_words(settled.heard_text), audible), is_by_clock=True),
+        )
+
     def milliseconds(self, samples: int) -> float:
         """The length of `samples` of response audio."""
         return to_milliseconds(samples, self.rate)
@@ -285,10 +363,33 @@ def heard_text(response: Response, heard: int) -> str:
         return ""
     timed = [part for part in response.spoken if part.end is not None]
     if not timed:
-        return _proportion(response.text, heard, _whole(response))
+        return _proportion(response.sounded_text, heard, _whole(response))
     if not response.planned:
         return _by_times(response, heard)
     return _prefix(response.text, timed, heard)
+
+
+def count_words(text: str) -> int:
+    """How many words; characters where the script does not separate them."""
+    return len(text.split()) if _has_spaces(text) else len("".join(text.split()))
+
+
+def words_begun(response: Response, samples: int) -> int:
+    """How many of its words have begun in its first `samples`."""
+    if samples <= 0:
+        return 0
+    if not response.has_times:
+        text = response.sounded_text
+        whole = max(_whole(response), 1)
+        return count_words(text[: -(-len(text) * min(samples, whole) // whole)])
+    position = 0
+    for part in response.spoken:
+        end = response.generated if part.end is None else part.end
+        start = position if part.start is None else part.start
+        if start < samples < end:
+            return count_words(heard_text(response, samples)) + 1
+        position = end
+    return count_words(heard_text(response, samples))
 
 
 def word_start(response: Response, heard: int, longest: int) -> int:
@@ -379,6 +480,9 @@ def _has_spaces(text: str) -> bool:
 
 def planned(response: Response, event: ResponseText) -> None:
     """Note words of a response."""
+    if response.texted < response.generated:
+        response.texted, response.trailing = response.generated, 0
+    response.trailing += len(event.delta)
     if event.stage is TextStage.PLANNED:
         response.planned.append(event.delta)
     else:

@@ -6,11 +6,13 @@ anything is still alive, and cuts what is.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from beluga_voice.engine.deadlines import Due
 from beluga_voice.engine.effects import Drop, Finish, Pause, Resume, SayAgain, Silence, Yield
 from beluga_voice.engine.faithfulness import faithfulness
 from beluga_voice.engine.history import History
+from beluga_voice.engine.latency import Marks
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.playback import Playback, Response, heard_text, planned
 from beluga_voice.errors import ErrorCode
@@ -41,6 +43,14 @@ ECHO_SECONDS = 0.5
 """What sounds so soon may be in the echo that is heard now: a line holds sound ahead."""
 
 
+class Measuring(NamedTuple):
+    """A turn whose latency is told when its answer has become audible."""
+
+    response: Response
+    marks: Marks
+    delivered: float
+
+
 class Responses:
     """Everything between the start of a response and its last sound."""
 
@@ -52,6 +62,7 @@ class Responses:
         rate: int,
         progress_ms: float,
         can_add_history: bool = False,
+        reports_playback: bool = False,
     ) -> None:
         self._outlet = outlet
         self._history = history
@@ -60,6 +71,9 @@ class Responses:
         self._foreign: set[ResponseId] = set()
         """Living responses of a link that is gone: the present one does not know them."""
         self._can_add = can_add_history
+        self._reports_playback = reports_playback
+        self._measuring: Measuring | None = None
+        """The turn whose answer has left, and may not be audible yet."""
 
     @property
     def is_idle(self) -> bool:
@@ -174,12 +188,37 @@ class Responses:
         is_first = response.began is None and is_audible
         response.is_silent = response.began is None and not is_audible
         if is_first:
-            response.began = now
+            response.began, response.lead = now, response.sent
         self._playback.sent(response, samples, until)
         self._watch(response, until)
         if len(self._playback.alive) > 1:
             self._watch_for_gap()
         return response if is_first else None
+
+    def measure(self, response: Response, marks: Marks, now: float) -> None:
+        """The first sound of an answer leaves now: tell where the time went, once that is known."""
+        if self._measuring is not None:
+            self._tell_measured(None)
+        self._measuring = Measuring(response, marks, now)
+        if not self._reports_playback:
+            self._tell_measured(None)
+
+    def reported(self, unheard: float, at: float, now: float) -> None:
+        """The line tells how much of what it was sent had not come out at `at`, in seconds."""
+        if not self._playback.reported(unheard, at, now) or self._measuring is None:
+            return
+        response = self._measuring.response
+        audible = self._playback.heard(response, at) - response.lead
+        if audible > 0:
+            self._tell_measured(at - audible / self._playback.rate)
+
+    def _tell_measured(self, audible: float | None) -> None:
+        assert self._measuring is not None
+        response, marks, delivered = self._measuring
+        self._measuring = None
+        if audible is not None:
+            audible = max(audible, delivered)
+        self._outlet.emit(marks.measured(response.id, delivered, audible))
 
     def _watch_for_gap(self) -> None:
         """Something waits behind what sounds: it is heard first if that gets stuck."""
@@ -331,13 +370,17 @@ class Responses:
             self._outlet.deadlines.clear(due)
         return sounding, again
 
-    def unsaid(self, response_id: ResponseId) -> Say | None:
+    def unsaid(
+        self, response_id: ResponseId, *, is_wanted: Callable[[Say], bool] = lambda _: True
+    ) -> Say | None:
         """The words of the application that a response has failed to speak, if there was no sound.
 
-        They are to be said again: what becomes of the response is not told of them.
+        If `is_wanted`, they are to be said again: what becomes of the response is not told of them.
         """
         response = self._playback.get(response_id)
         if response is None or response.generated or response.say is None:
+            return None
+        if not is_wanted(response.say):
             return None
         say, response.say = response.say, None
         if say.say_id is not None:
@@ -399,6 +442,8 @@ class Responses:
         is_cut = outcome is not ResponseOutcome.HEARD
         asked = response.asked
         self._history.settle(response.id, settled.heard_text, is_cut=is_cut)
+        if self._measuring is not None and self._measuring.response is response:
+            self._tell_measured(None)
         if response.id in self._foreign:
             self._foreign.discard(response.id)
             if settled.heard_text and self._can_add:
@@ -415,6 +460,7 @@ class Responses:
                 is_estimated=is_cut and bool(settled.heard_text) and not response.has_times,
                 asked_text=asked,
                 faithfulness=None if asked is None else faithfulness(asked, response.text),
+                ledger=self._playback.ledger(settled),
             )
         )
         return settled.heard, settled.heard_text

@@ -67,6 +67,8 @@ class Supervision:
         self._attempt = 0
         self._opened_at = 0.0
         self._was_up = False
+        self._given_up: str | None = None
+        """Why the session ends unless somebody else takes the call."""
         self.state = SessionState.CONNECTING
         """What the session is doing."""
         self.is_over = False
@@ -109,7 +111,9 @@ class Supervision:
         if is_retryable:
             self._lost(str(error), exchange, now)
         else:
-            self.end("failed", str(error), now)
+            self._machine.take(ConnectionInput.LOST)
+            self._outlet.is_up = self._outlet.is_connecting = False
+            self.give_up(str(error), exchange, now)
 
     def closed(self, event: LinkClosed, exchange: Exchange, now: float) -> None:
         """The link is gone: what was being made over it has failed."""
@@ -134,6 +138,24 @@ class Supervision:
             exchange.response_done(
                 ResponseDone(response_id=response_id, status=ResponseStatus.INCOMPLETE), now
             )
+
+    def give_up(self, message: str, exchange: Exchange, now: float) -> None:
+        """Nobody here can go on: somebody else takes the call, or the session ends."""
+        self._given_up = message
+        if exchange.waiting.hand_over(now):
+            self.show(exchange)
+        else:
+            self.end("failed", message, now)
+
+    def handed_over(self, failure: str, exchange: Exchange, now: float) -> None:
+        """Somebody else has the call now, or, with a `failure`, nobody took it."""
+        exchange.waiting.keep()
+        if not failure:
+            self.end("transferred", "", now)
+            return
+        self._outlet.fail(ErrorCode.PROVIDER_ERROR, f"the call was not transferred: {failure}")
+        if self._given_up is not None:
+            self.end("failed", self._given_up, now)
 
     def end(self, reason: EndReason, message: str, now: float) -> None:
         """The session ends; what sounds is cut, and counts as far as it was heard."""
@@ -160,12 +182,15 @@ class Supervision:
     def _lost(self, reason: str, exchange: Exchange, now: float) -> None:
         self._machine.take(ConnectionInput.LOST)
         self._outlet.is_up = self._outlet.is_connecting = False
+        if self._given_up is not None:  # it was lost for good before
+            self.show(exchange)
+            return
         self._attempt += 1
         provider, limit = self._started.provider, self._reconnect.attempts
         if self._attempt > limit:
             message = f"{provider} is lost after {limit} attempts: {reason}"
             self._outlet.fail(ErrorCode.NETWORK_ERROR, message, is_fatal=True)
-            self.end("failed", message, now)
+            self.give_up(message, exchange, now)
             return
         delay_ms = self._reconnect.delay_ms(self._attempt)
         self._outlet.emit(Reconnecting(attempt=self._attempt, delay_ms=delay_ms))

@@ -11,6 +11,7 @@ from beluga_voice.engine.effects import Forward
 from beluga_voice.engine.hearing import Hearing
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.engine.turns import Floor, Turn, turns
+from beluga_voice.engine.utterance import Utterance
 from beluga_voice.engine.waiting import Waiting
 from beluga_voice.events import StartUserTurn, UserSpeechEnded, UserSpeechStarted
 
@@ -23,12 +24,14 @@ class TurnTaking:
         outlet: Outlet,
         waiting: Waiting,
         hearing: Hearing,
+        utterance: Utterance,
         *,
         on_change: Callable[[], None],
     ) -> None:
         self._outlet = outlet
         self._waiting = waiting
         self._hearing = hearing
+        self._utterance = utterance
         self._on_change = on_change
         self._machine = turns()
         self.is_told = False
@@ -37,6 +40,8 @@ class TurnTaking:
         """Whether a key says who speaks, and the voice detector no longer does."""
         self.awaits_words = False
         """Whether the person's turn is over, and what they said is not known yet."""
+        self.wants_words = False
+        """Whether nobody is to answer what the person said, and it is to be known all the same."""
         self.is_owed = False
         """Whether the service had begun an answer that was never heard."""
 
@@ -68,6 +73,7 @@ class TurnTaking:
     def begin_turn(self) -> None:
         """The person has the floor, and the service should know."""
         if self._hearing.is_ours:
+            self._utterance.goes_on()
             self._outlet.send(StartUserTurn())
             self._outlet.do(Forward(is_on=True))
 

@@ -4,15 +4,16 @@ How it works. From the moment an answer is owed a deadline runs. When it passes 
 ladder goes up one rung: the service is asked again, where it can be asked; then it is given up for
 another, where there is one, or for a new connection if it has not even understood what was said;
 then the person hears a tone, or words that were made ready, again and again until somebody speaks;
-and in the end, if nobody does, the session says so and ends. Each rung is an event. While a tool or
-other work runs, nobody is asked again, given up or ended.
+then the call is given to somebody else, once, where the session knows one; and in the end, if
+nobody answers, the session says so and ends. Each rung is an event. While a tool or other work
+runs, nobody is asked again, given up or ended.
 
 Whatever happens meanwhile, a tool's answer or another failure, may begin the ladder anew, but does
 not make the silence longer: after `answer_ms` and `rung_ms` of it there is a sound with any rung.
 """
 
 from beluga_voice.engine.deadlines import DeadAirSettings, Due
-from beluga_voice.engine.effects import Swap, Tone
+from beluga_voice.engine.effects import HandOver, Swap, Tone
 from beluga_voice.engine.outlet import Outlet
 from beluga_voice.errors import ErrorCode
 from beluga_voice.events import CreateResponse, DeadAir, Rung
@@ -32,12 +33,16 @@ class Waiting:
         *,
         can_nudge: bool,
         can_swap: bool,
+        can_transfer: bool,
         provider: str,
     ) -> None:
         self._outlet = outlet
         self.settings = settings
         self._can_nudge = can_nudge
         self._can_swap = can_swap and settings.swaps
+        self._can_transfer = can_transfer
+        """Whether there is somebody else to give the call to, who was not tried yet."""
+        self._is_handing_over = False
         self._provider = provider
         self._since: float | None = None
         self._silent_since = 0.0
@@ -75,6 +80,19 @@ class Waiting:
         self._silent_since = now
         self._outlet.do(Tone())
 
+    def hand_over(self, now: float) -> bool:
+        """Have the call given to somebody else; whether that is being done."""
+        if self._can_transfer:
+            self._can_transfer, self._is_handing_over = False, True
+            self._outlet.emit(DeadAir(rung=Rung.TRANSFER, waited_ms=self._waited_ms(now)))
+            self.tone(now)
+            self._outlet.do(HandOver())
+        return self._is_handing_over
+
+    def keep(self) -> None:
+        """Nobody else took the call."""
+        self._is_handing_over = False
+
     def end(self) -> None:
         """Something is heard, or nothing is owed."""
         self._since = None
@@ -87,8 +105,14 @@ class Waiting:
         A service that `is_deaf` owes the words that were said: it cannot answer them, and another
         connection can be given what was kept of them.
         """
-        limit = self.settings.end_ms
-        if limit is not None and self._waited_ms(now) >= limit and not is_busy:
+        limit, waited_ms = self.settings.end_ms, self._waited_ms(now)
+        is_last = limit is not None and waited_ms >= limit
+        is_transfer = is_last or waited_ms >= self.settings.transfer_ms
+        if self._is_handing_over:
+            return Rung.SOUND
+        if self._can_transfer and is_transfer and not is_busy:
+            return Rung.TRANSFER
+        if is_last and not is_busy:
             return Rung.END
         if is_busy or not self._outlet.is_up or self._is_patient(now):
             return Rung.SOUND
@@ -122,6 +146,10 @@ class Waiting:
             self.tone(now)
             due = min(self._patient_until, now + self.settings.rung_ms / 1000)
             self._outlet.deadlines.set(Due.ANSWER, due)
+            return
+        if rung is Rung.TRANSFER:
+            self.hand_over(now)
+            self._look_again(now + self.settings.rung_ms / 1000, now)
             return
         is_new = rung not in self._climbed
         self._climbed.add(rung)

@@ -42,7 +42,7 @@ except ImportError as missing:
     raise MissingExtra("OpenTelemetry", extra="otel", op="observability") from missing
 
 SCOPE = "beluga_voice"
-STAGES = ("endpointing", "transcription", "thinking", "synthesis", "delivery")
+STAGES = ("endpointing", "transcription", "thinking", "synthesis", "delivery", "playout")
 _BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 _UNKNOWN = "unknown"
 _CODES = frozenset(str(code) for code in ErrorCode)
@@ -155,6 +155,7 @@ class OpenTelemetryObserver:
             event.thinking_ms,
             event.synthesis_ms,
             event.delivery_ms,
+            event.playout_ms,
         )
         for stage, part in zip(STAGES, parts, strict=True):
             if part is not None:

@@ -8,9 +8,11 @@ from beluga_voice.events import (
     AgentResponseEnded,
     AgentResponseResumed,
     BargedIn,
+    Counted,
     DeadAir,
     ErrorOccurred,
     FunctionAnswered,
+    Ledger,
     Reconnected,
     ResponseOutcome,
     Rung,
@@ -20,6 +22,10 @@ from beluga_voice.events import (
     Transcription,
     TurnMeasured,
 )
+
+_NONE = Counted(words=0, ms=0.0)
+NOTHING = Ledger(generated=_NONE, queued=_NONE, sent=_NONE, audible=_NONE, heard=_NONE)
+"""What was counted before there was a response."""
 
 KEPT = 1000
 """Latencies that are kept; older ones are forgotten."""
@@ -68,11 +74,18 @@ class SessionMetrics:
     """How often one was given up for it."""
     sounds: int
     """How often the person heard a tone, or words, in place of an answer."""
+    transfers: int
+    """How often the call was given to somebody else, or that was tried."""
+    ends: int
+    """How often the session ended because nobody answered: 0 or 1."""
     longest_wait_ms: float
     """The longest that an answer was waited for: from the end of speech to its first sound, or as
     long as nobody had answered."""
     barge_in_p50_ms: float | None
     """From the first sound of an interruption to the silence of the line."""
+    ledger: Ledger
+    """The five counts of all responses that are over, each summed up. A sum is an estimate if a
+    part of it is."""
     heard_ms: float
     """Agent speech that was heard."""
     unheard_ms: float
@@ -102,6 +115,7 @@ class Meter:
         self._tool_calls = 0
         self._errors = 0
         self._reconnections = 0
+        self._ledger = NOTHING
         self._heard_ms = 0.0
         self._unheard_ms = 0.0
         self.lost_input_ms = 0.0
@@ -114,6 +128,8 @@ class Meter:
             case AgentResponseEnded():
                 self._responses += 1
                 self._failed += event.outcome is ResponseOutcome.FAILED
+                if event.ledger is not None:
+                    self._ledger = _added(self._ledger, event.ledger)
                 self._heard_ms += event.heard_ms
                 self._unheard_ms += event.generated_ms - event.heard_ms
             case BargedIn():
@@ -157,18 +173,40 @@ class Meter:
             nudges=self._rungs[Rung.NUDGE],
             swaps=self._rungs[Rung.SWAP],
             sounds=self._rungs[Rung.SOUND],
+            transfers=self._rungs[Rung.TRANSFER],
+            ends=self._rungs[Rung.END],
             longest_wait_ms=round(self._longest_wait_ms, 3),
             barge_in_p50_ms=_percentile(self._barge_ins, 50),
             failed_responses=self._failed,
             tool_calls=self._tool_calls,
             errors=self._errors,
             reconnections=self._reconnections,
+            ledger=self._ledger,
             heard_ms=round(self._heard_ms, 3),
             unheard_ms=round(self._unheard_ms, 3),
             lost_input_ms=round(self.lost_input_ms, 3),
             latency_p50_ms=_percentile(self._latencies, 50),
             latency_p95_ms=_percentile(self._latencies, 95),
         )
+
+
+def _added(sums: Ledger, more: Ledger) -> Ledger:
+    return Ledger(
+        generated=_sum(sums.generated, more.generated),
+        queued=_sum(sums.queued, more.queued),
+        sent=_sum(sums.sent, more.sent),
+        audible=_sum(sums.audible, more.audible),
+        heard=_sum(sums.heard, more.heard),
+    )
+
+
+def _sum(one: Counted, other: Counted) -> Counted:
+    return Counted(
+        words=one.words + other.words,
+        ms=round(one.ms + other.ms, 3),
+        words_are_estimated=one.words_are_estimated or other.words_are_estimated,
+        ms_is_estimated=one.ms_is_estimated or other.ms_is_estimated,
+    )
 
 
 def _percentile(values: Iterable[float], percent: int) -> float | None:

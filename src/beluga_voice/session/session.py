@@ -28,6 +28,7 @@ from beluga_voice.engine.effects import (
     Finish,
     Forget,
     Forward,
+    HandOver,
     Pause,
     Replay,
     Resume,
@@ -46,6 +47,7 @@ from beluga_voice.engine.engine import Engine, EngineSettings
 from beluga_voice.engine.happened import (
     CancelSay,
     Close,
+    HandedOver,
     Happened,
     Leave,
     LinkOpened,
@@ -93,6 +95,7 @@ from beluga_voice.events import (
     SessionState,
     ToolCallId,
     ToolSpec,
+    Transfer,
     Update,
 )
 from beluga_voice.interfaces import (
@@ -130,6 +133,11 @@ type Summariser = Callable[[Sequence[HistoryItem]], Awaitable[str]]
 """Says in short what was said; what it gives the agent knows as a note of the system."""
 
 SUMMARY_SECONDS = 30.0
+type TransferTo = str | Callable[[], Awaitable[object]]
+"""An address that the line understands, or a function that gives the call to somebody else."""
+
+TRANSFER_SECONDS = 10.0
+"""How long such a function may take: meanwhile the person hears next to nothing."""
 EVENTS = frozenset(get_args(SessionEvent.__value__))
 KEPT_INPUT_SECONDS = 30.0
 """Speech of the person that is kept until its words are known, for a service that comes after."""
@@ -156,7 +164,67 @@ class Session:
     when nobody answers; it is asked for it once somebody waits in silence. `summarise` is given the
     older half of a history that grows too long (`EngineSettings.history_limit`), and what it says
     takes its place.
+
+    `transfer` is to whom the call is given before the session ends because nobody answers, or
+    because its service is lost for good: an address, for a line that `can_transfer`, or a function,
+    which is awaited for 10 s. The session ends with the reason "transferred" then. If the function
+    raises or is late, that is an error event, and the session goes on waiting, or ends as it would
+    have. It is tried once, and is cancelled when the person hangs up.
     """
+
+    # Hundreds of sessions do not fit into a processor's cache: without a dictionary, each attribute
+    # is one look away, which spares a twentieth of what a call costs.
+    __slots__ = (
+        "__weakref__",
+        "_before_voice",
+        "_began",
+        "_chores",
+        "_crash",
+        "_ears",
+        "_engine",
+        "_from_service",
+        "_greeting",
+        "_group",
+        "_guessing",
+        "_handles",
+        "_inbox",
+        "_is_continuous",
+        "_is_forwarding",
+        "_is_ours",
+        "_is_stepping",
+        "_keeper",
+        "_kept",
+        "_kept_before",
+        "_kept_limit",
+        "_kept_samples",
+        "_line",
+        "_link",
+        "_listeners",
+        "_loop",
+        "_make_engine",
+        "_meter",
+        "_observers",
+        "_opened",
+        "_options",
+        "_output_rate",
+        "_over",
+        "_provider",
+        "_readers",
+        "_ready_words",
+        "_sequence",
+        "_service",
+        "_speaker",
+        "_summariser",
+        "_timer",
+        "_timer_at",
+        "_to_service",
+        "_toolbox",
+        "_transfer",
+        "_unread",
+        "_voice",
+        "_way",
+        "id",
+    )
 
     def __init__(
         self,
@@ -176,6 +244,7 @@ class Session:
         memory_key: str | None = None,
         ready_words: Callable[[int], Awaitable[bytes]] | None = None,
         summarise: Summariser | None = None,
+        transfer: TransferTo | None = None,
         session_id: str | None = None,
     ) -> None:
         if (memory is None) != (memory_key is None):
@@ -187,6 +256,10 @@ class Session:
         self._observers = list(observers)
         self._greeting = greeting
         self._ready_words = ready_words
+        if isinstance(transfer, str) and not self._line.options.can_transfer:
+            message = "this line cannot transfer calls: give transfer as a function that does"
+            raise Unsupported(message, op="session")
+        self._transfer = transfer
         options = options or S2sOptions()
         capabilities = provider.capabilities
         owner = owner_of(options, capabilities)
@@ -241,6 +314,8 @@ class Session:
             line_rate=rates.output_rate,
             settings=settings,
             turn_silence_ms=turn_silence_ms(self._options, capabilities),
+            reports_playback=rates.reports_playback,
+            can_transfer=transfer is not None,
         )
         self._engine = self._make_engine(history=options.history)
         self._keeper: Keeper | None = None
@@ -283,9 +358,11 @@ class Session:
         self._began = self._loop.time()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._over = asyncio.Event()
+        self._way = GuardedLine(self._line, lambda reason: self._step(CallClosed(reason=reason)))
+        """To the person."""
         self._speaker = Speaker(
             loop=self._loop,
-            line=GuardedLine(self._line, lambda reason: self._step(CallClosed(reason=reason))),
+            line=self._way,
             rate=self._output_rate,
             on_sent=self._on_sent,
             on_wake=self._speak,
@@ -672,6 +749,8 @@ class Session:
                 self._speaker.resume()
             case Tone():
                 self._speaker.tone()
+            case HandOver():
+                self._hand_over()
             case Connect():
                 # With a voice that works: another is tried beside a connection, see `update`.
                 known = replace(self._options_with(effect.history), voice=self._voice)
@@ -742,6 +821,28 @@ class Session:
             self._speaker.ready_words = await make(self._line.options.output_rate)
         except Exception as error:
             log.error("words for a silent line could not be made: %s", where(error))
+
+    def _hand_over(self) -> None:
+        """Nobody here can go on: give the call to whom the application named."""
+        transfer = self._transfer
+        assert transfer is not None
+        assert self._group is not None
+        if isinstance(transfer, str):
+            self._way.send(Transfer(to=transfer, reason="nobody answers"))
+            self._step(HandedOver())
+        else:
+            name = f"beluga-voice transfer {self.id}"
+            self._chores.append(self._group.create_task(self._hand_over_by(transfer), name=name))
+
+    async def _hand_over_by(self, transfer: Callable[[], Awaitable[object]]) -> None:
+        failure = ""
+        try:
+            async with asyncio.timeout(TRANSFER_SECONDS):
+                await transfer()
+        except Exception as error:
+            log.error("a call could not be transferred: %s", where(error))
+            failure = type(error).__name__
+        self._step(HandedOver(failure=failure))
 
     def _summarise(self, effect: Summarise) -> None:
         assert self._group is not None

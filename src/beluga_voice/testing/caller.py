@@ -21,6 +21,7 @@ from beluga_voice.events import (
     ClearPlayback,
     HangUp,
     PlayAudio,
+    Transfer,
 )
 from beluga_voice.interfaces import LineOptions
 from beluga_voice.session.session import Session
@@ -38,8 +39,14 @@ class ScriptedCaller:
         output_rate: int = 24000,
         lead_ms: int = FRAME_MILLISECONDS,
         word_ms: int = WORD_MS,
+        can_transfer: bool = False,
     ) -> None:
-        self.options = LineOptions(input_rate=input_rate, output_rate=output_rate, lead_ms=lead_ms)
+        self.options = LineOptions(
+            input_rate=input_rate,
+            output_rate=output_rate,
+            lead_ms=lead_ms,
+            can_transfer=can_transfer,
+        )
         self._word_ms = word_ms
         self._to_say: deque[bytes] = deque()
         self._said = asyncio.Event()
@@ -51,6 +58,8 @@ class ScriptedCaller:
         self.cleared_ms: list[float] = []
         """When the line was told to fall silent."""
         self.hung_up_ms: float | None = None
+        self.transferred_to: str | None = None
+        """Who else has the call now."""
         self._sounds: list[tuple[float, float]] = []
         self._is_unplugged = False
 
@@ -73,6 +82,8 @@ class ScriptedCaller:
                 self.cleared_ms.append(now)
             case HangUp():
                 self.hung_up_ms = now
+            case Transfer():
+                self.transferred_to = command.to
 
     @property
     def now_ms(self) -> float:

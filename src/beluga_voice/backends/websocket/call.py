@@ -19,7 +19,15 @@ from typing import Protocol, Self, cast
 
 from msgspec.structs import replace
 
-from beluga_voice.backends.websocket.ending import ENDED, HUNG_UP, MOVING, Ending, failed, refused
+from beluga_voice.backends.websocket.ending import (
+    ENDED,
+    HUNG_UP,
+    MOVING,
+    TRANSFERRED,
+    Ending,
+    failed,
+    refused,
+)
 from beluga_voice.backends.websocket.line import WebSocketLine
 from beluga_voice.backends.websocket.outbox import Outbox
 from beluga_voice.backends.websocket.protocol import (
@@ -47,6 +55,7 @@ from beluga_voice.events import (
     FunctionAnswered,
     FunctionCalled,
     HistoryItem,
+    PlaybackReported,
     ResponseId,
     ResponseOutcome,
     SessionId,
@@ -154,6 +163,7 @@ class Call:
             connection.outbox,
             unheard=_unheard(options, limits, resumes_at or 0) if can_resume else None,
             on_hang_up=lambda: self.end(HUNG_UP),
+            on_transfer=lambda: self.end(TRANSFERRED),
         )
         self._talking = asyncio.create_task(self._talk(), name="websocket talk")
         self._saving: asyncio.Task[None] | None = None
@@ -204,6 +214,9 @@ class Call:
         while unseen and unseen[0][0] < heard.event:
             unseen.popleft()
         self.line.confirm(heard.position)
+        unheard_ms = self.line.unheard_ms
+        if self.session is not None and unheard_ms is not None:
+            self.session.receive(PlaybackReported(unheard_ms=unheard_ms, ago_ms=heard.ago_ms))
 
     def _greet(self, connection: Carrying, session: Session, asked: Resume, ticket: Ticket) -> None:
         outbox = connection.outbox

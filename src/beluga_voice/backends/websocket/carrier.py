@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import time
 
-from beluga_voice.errors import BelugaError, MissingExtra
+from beluga_voice.errors import BelugaError, MissingExtra, WrongFormat
 
 try:
     from aiohttp import WSCloseCode, web
@@ -72,6 +72,17 @@ class Checkpoints:
     """Makes a session that goes on from a checkpoint, at the line's rates."""
     settings: str = ""
     """What the settings of this process are called; it is kept in each checkpoint."""
+
+
+class _Socket(web.WebSocketResponse):
+    """A websocket that says why when aiohttp closes it over a message that is too long."""
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            message = WireCode.TOO_LARGE.encode()
+        return await super().close(code=code, message=message, drain=drain)
 
 
 class WebSocketCarrier:
@@ -135,7 +146,7 @@ class WebSocketCarrier:
         refusal = self._refusal(party, is_resuming="resume" in request.query)
         if refusal is not None and "Origin" not in request.headers:
             return turned_away(refusal)
-        websocket = web.WebSocketResponse(
+        websocket = _Socket(
             # One byte more, because aiohttp refuses a message that is exactly as long as its cap.
             max_msg_size=self._limits.max_message_bytes + 1,
             timeout=self._limits.close_seconds,
@@ -311,6 +322,10 @@ class WebSocketCarrier:
                 async with asyncio.timeout(CLAIM_SECONDS):
                     store = self._checkpoints.store
                     checkpoint = await store.claim(hashed(asked.token), now=time())
+        except WrongFormat as failure:
+            _log.error("a call stays where it was left: %s", failure.message)
+            connection.end(failed("another version of this server has the call; try again"))
+            return
         except (BelugaError, TimeoutError) as failure:
             _log.error("claiming a checkpoint failed: %s", type(failure).__name__)
             connection.end(failed("the store of checkpoints does not answer; try again"))
@@ -324,6 +339,8 @@ class WebSocketCarrier:
                 input_rate=checkpoint.input_rate,
                 output_rate=checkpoint.output_rate,
                 lead_ms=self._limits.lead_ms,
+                reports_playback=True,
+                can_transfer=True,
             )
             connection.protocol.resumed(options)
             connection.expect(options)

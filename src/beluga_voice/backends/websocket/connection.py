@@ -5,12 +5,14 @@ outbox of what could not be written at once. Most sound comes and goes without t
 `shortcut`. Whatever happens first (the caller leaves, the call ends, a rule is broken, the server
 stops) resolves one future with an `Ending`.
 
-The caller's sound that comes between `start` and `started` is dropped: nobody listens yet. When the
-caller does not read, at most `Limits.outbox_audio_seconds` of sound and `Limits.outbox_messages`
-messages wait for them; then the connection is closed with 1008 `too_slow`.
+The caller's sound that comes between `start` and `started` is dropped: nobody listens yet. What
+else comes then is kept for the session. When the caller does not read, at most
+`Limits.outbox_audio_seconds` of sound and `Limits.outbox_messages` messages wait for them; then the
+connection is closed with 1008 `too_slow`.
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 
@@ -34,18 +36,23 @@ from beluga_voice.backends.websocket.protocol import (
     Refusal,
     Resume,
     SignOfLife,
+    WireCode,
     WireProtocol,
     error,
 )
 from beluga_voice.backends.websocket.shortcut import Shortcut, whole_frame
-from beluga_voice.events import CallClosed, CallerAudio
+from beluga_voice.events import CallClosed, CallerAudio, CallEvent
 from beluga_voice.interfaces import LineOptions, WireMessage
 
-# A small buffer in the transport keeps sound in the outbox, where it can still be withdrawn.
+# Small buffers in the transport and the system keep sound in the outbox, where it can be withdrawn.
 TRANSPORT_BYTES = 8 * 1024
+UNSENT_BYTES = 16 * 1024
+"""What the system may hold and not have sent; left alone, Linux takes over a minute of sound."""
 _ROOM_BYTES = TRANSPORT_BYTES // 2
 """What is in the transport already, and what is added, when nobody need wait: text may take more
 bytes than it has characters, and each message has a header."""
+EARLY_MESSAGES = 32
+"""What a caller may say before the session listens, beside sound."""
 
 
 class Connection:
@@ -81,6 +88,8 @@ class Connection:
         self.has_place = False
         """It holds a place of its own, which no call has taken yet."""
         self._session: Session | None = None
+        self._early: list[CallEvent] = []
+        """What came before there was a session."""
         self._over: asyncio.Future[Ending] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -100,6 +109,7 @@ class Connection:
         if self._transport is not None:
             self._transport.set_write_buffer_limits(high=TRANSPORT_BYTES)
             self._transport.set_protocol(self._shortcut)
+            _bound_unsent(self._transport)
 
     @property
     def is_over(self) -> bool:
@@ -107,7 +117,8 @@ class Connection:
         return self._over.done()
 
     def end(self, ending: Ending, /) -> None:
-        """Wind the connection up; the first reason counts."""
+        """Wind the connection up; the first reason counts, and nothing more is heard."""
+        self._session = None
         if not self._over.done():
             self._over.set_result(ending)
 
@@ -118,8 +129,13 @@ class Connection:
         self._check_patience()
 
     def carry(self, session: Session) -> None:
-        """What the caller sends is for that session from now on."""
+        """What the caller sends is for that session from now on, and what waits for one."""
+        if self._over.done():
+            return
         self._session = session
+        early, self._early = self._early, []
+        for event in early:
+            session.receive(event)
 
     async def run(self) -> Ending:
         """Carry the connection until it is over, and leave nothing behind but the open socket."""
@@ -197,12 +213,13 @@ class Connection:
         try:
             self._context.run(self._take, pcm)
         except Exception as failure:
+            self._session = None
             if not self._over.done():
                 self._over.set_exception(failure)
 
     def _take(self, data: str | bytes) -> None:
         received = self.protocol.receive(data, now=self._loop.time())
-        session = None if self._over.done() else self._session
+        session = self._session
         if type(received) is CallerAudio:  # nearly all are
             if session is not None:
                 session.receive(received)
@@ -224,6 +241,18 @@ class Connection:
             case _:
                 if session is not None:
                     session.receive(received)
+                elif not self._over.done():
+                    self._keep(received)
+
+    def _keep(self, event: CallEvent) -> None:
+        """The session does not listen yet."""
+        if isinstance(event, CallerAudio):
+            return
+        if len(self._early) < EARLY_MESSAGES:
+            self._early.append(event)
+        else:
+            message = f"over {EARLY_MESSAGES} messages came before started; wait for that"
+            self.end(refused(Refusal(code=WireCode.TOO_FAST, message=message, is_fatal=True)))
 
     async def _write(self) -> None:
         try:
@@ -264,3 +293,11 @@ class Connection:
             return False  # the task that writes finds out, and ends the call
         writing.close()  # it was written, and only wanted to wait for the transport
         return True
+
+
+def _bound_unsent(transport: asyncio.Transport) -> None:
+    """Let the system take little ahead; one that cannot be asked for that takes what it likes."""
+    option: int | None = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    peer = transport.get_extra_info("socket")
+    if option is not None and peer is not None and peer.family in (socket.AF_INET, socket.AF_INET6):
+        peer.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)

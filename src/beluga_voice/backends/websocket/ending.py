@@ -33,6 +33,8 @@ class Ending:
 STOPPED = Ending(code=WSCloseCode.OK, reason="stopped")
 HUNG_UP = Ending(code=WSCloseCode.OK, reason="hung_up")
 ENDED = Ending(code=WSCloseCode.OK, reason="ended")
+TRANSFERRED = Ending(code=WSCloseCode.OK, reason="transferred")
+"""The caller was told where the call goes on."""
 LEFT = Ending(code=WSCloseCode.OK, reason="caller left", can_write=False)
 LOST = Ending(code=WSCloseCode.OK, reason="caller left", can_write=False, is_final=False)
 NOT_RESUMED = Ending(code=WSCloseCode.OK, reason="not resumed", can_write=False)

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import assert_never
 
+from beluga_voice.audio.formats import to_milliseconds
 from beluga_voice.backends.websocket.outbox import Outbox
-from beluga_voice.backends.websocket.protocol import clear_at
+from beluga_voice.backends.websocket.protocol import clear_at, transfer
 from beluga_voice.backends.websocket.unheard import Continued, Unheard
 from beluga_voice.errors import CallEnded
-from beluga_voice.events import CallCommand, ClearPlayback, HangUp, PlayAudio
+from beluga_voice.events import CallCommand, ClearPlayback, HangUp, PlayAudio, Transfer
 from beluga_voice.interfaces import LineOptions
 
 BACKLOG_SECONDS = 1.0
@@ -28,11 +29,13 @@ class WebSocketLine:
         *,
         unheard: Unheard | None,
         on_hang_up: Callable[[], None],
+        on_transfer: Callable[[], None],
     ) -> None:
         self._options = options
         self._outbox = outbox
         self._unheard = unheard
         self._on_hang_up = on_hang_up
+        self._on_transfer = on_transfer
         self._is_over = False
         self._is_heard_out = False
 
@@ -64,8 +67,18 @@ class WebSocketLine:
                     outbox.clear(clear_at(unheard.clear()))
             case HangUp():
                 self._on_hang_up()
+            case Transfer():
+                outbox.put_text(transfer(command.to, command.reason))
+                self._on_transfer()
             case _:
                 assert_never(command)
+
+    @property
+    def unheard_ms(self) -> float | None:
+        """How much of what was sent the caller has still to hear; `None` if they do not tell."""
+        if self._unheard is None:
+            return None
+        return to_milliseconds(self._unheard.ahead, self._options.output_rate)
 
     def confirm(self, position: int) -> None:
         """The caller heard everything before that position: there is room for more."""

@@ -125,6 +125,8 @@ class Heard:
 
     position: int
     event: int
+    ago_ms: float = 0.0
+    """How long ago that was, with the way of the message, where the caller knows."""
 
 
 class SignOfLife(Enum):
@@ -155,6 +157,7 @@ class _Resume(msgspec.Struct, frozen=True, tag="resume"):
 class _Heard(msgspec.Struct, frozen=True, tag="heard"):
     position: _Count
     event: _Count = 0
+    ago_ms: Annotated[float, msgspec.Meta(ge=-10_000, le=10_000)] = 0.0
 
 
 class _Ping(msgspec.Struct, frozen=True, tag="ping"):
@@ -327,7 +330,7 @@ class WireProtocol:
             case Refusal():
                 return message
             case _Heard():
-                return Heard(position=message.position, event=message.event)
+                return Heard(position=message.position, event=message.event, ago_ms=message.ago_ms)
             case _Ping():
                 return SignOfLife.ASKED
             case _Start() | _Resume():
@@ -359,12 +362,14 @@ class WireProtocol:
                     + ", ".join(map(str, RATES)),
                     is_fatal=True,
                 )
+        self.can_resume = start.resume and self._limits.resume_seconds > 0
         self._options = LineOptions(
             input_rate=start.input_rate,
             output_rate=start.output_rate,
             lead_ms=self._limits.lead_ms,
+            reports_playback=self.can_resume,
+            can_transfer=True,
         )
-        self.can_resume = start.resume and self._limits.resume_seconds > 0
         return self._options
 
 
@@ -450,11 +455,16 @@ class _Clear(msgspec.Struct, frozen=True, tag="clear", omit_defaults=True):
     position: int | None = None
 
 
+class _Transfer(msgspec.Struct, frozen=True, tag="transfer"):
+    to: str
+    reason: str
+
+
 class _Pong(msgspec.Struct, frozen=True, tag="pong"):
     pass
 
 
-def _encode(message: _Started | _Resumed | _Error | _Event | _Clear | _Pong) -> str:
+def _encode(message: _Started | _Resumed | _Error | _Event | _Clear | _Transfer | _Pong) -> str:
     return msgspec.json.encode(message).decode()
 
 
@@ -501,6 +511,11 @@ def resumed(
             has_moved=has_moved,
         )
     )
+
+
+def transfer(to: str, reason: str) -> str:
+    """The call goes on with somebody else, at that address; this connection ends."""
+    return _encode(_Transfer(to=to, reason=reason))
 
 
 def event(encoded: str) -> str:

@@ -22,6 +22,7 @@ const RUNGS = {
   nudge: ["Asking the service again", "asked again"],
   swap: ["Trying another service", "another service"],
   sound: ["Still waiting", "still waiting"],
+  transfer: ["Handing the call over", "handed over"],
   end: ["Giving up", "given up"],
 };
 const ENDS = {
@@ -29,6 +30,7 @@ const ENDS = {
   failed: "The call could not go on.",
   timeout: "The call has ended: its time was over.",
   ended: "The agent has ended the call.",
+  transferred: "Somebody else has the call now.",
 };
 const MICROPHONE = {
   NotAllowedError: ["The microphone is blocked", "Allow it in the address bar, then try again. Typing works meanwhile."],
@@ -69,6 +71,7 @@ async function startCall({ withMicrophone }) {
   on("refused", refused);
   on("lost", lost);
   on("resumed", resumed);
+  on("transferred", ({ to }) => toast("The call goes on elsewhere", `It goes on at ${to}.`));
   on("over", over);
   on("nomicrophone", ({ name }) => noMicrophone(name));
   on("noloudspeaker", () =>

@@ -15,6 +15,7 @@ const MAX_PAUSE_MS = 4000;
 const HEARD_MS = 250;
 const START_MS = 4000; // a browser without a sound card never starts a context, and never says so
 const PING_MS = 5000;
+const MAX_ROUND_TRIP_MS = 2000;
 const SILENCE_MS = 12000; // a server that says nothing for so long is not there
 const MOVING = 1012; // the close code of a server that another one takes the call over from
 const COME_AGAIN = new Set(["server_full", "server_stopping", "provider_full", "session_failed"]);
@@ -37,6 +38,7 @@ export class Call extends EventTarget {
     this.event = 0;
     this.kept = [];
     this.unsent = [];
+    this.roundTripMs = 0;
   }
 
   get dropped() {
@@ -259,8 +261,14 @@ export class Call extends EventTarget {
     this.watching = setInterval(() => {
       const isTrying = this.socket !== undefined;
       if (isTrying && performance.now() - this.heardAt > SILENCE_MS) this.lose(1006, "silent");
-      else if (!this.isLost) this.sendMessage({ type: "ping" });
+      else if (!this.isLost) this.ping();
     }, PING_MS);
+    this.ping();
+  }
+
+  ping() {
+    this.pingedAt = performance.now();
+    this.sendMessage({ type: "ping" });
   }
 
   // What waits in the ring was received and not heard.
@@ -271,7 +279,15 @@ export class Call extends EventTarget {
     if (!isUrgent && (heard === this.toldHeard || now - this.toldAt < HEARD_MS)) return;
     this.toldHeard = heard;
     this.toldAt = now;
-    this.sendMessage({ type: "heard", position: Math.min(heard, this.position), event: this.event });
+    // What the worklet has played comes out of the loudspeaker a little later, and this message
+    // takes half as long as a ping.
+    const ago = this.roundTripMs / 2 - ((this.output?.outputLatency || 0) * 1000);
+    this.sendMessage({
+      type: "heard",
+      position: Math.min(heard, this.position),
+      event: this.event,
+      ago_ms: Math.round(ago),
+    });
   }
 
   receive(data) {
@@ -298,8 +314,12 @@ export class Call extends EventTarget {
       this.ticket = message.resume;
       if (this.ticket) this.watch();
       this.emit("started", message);
+    } else if (message.type === "pong") {
+      this.roundTripMs = Math.min(performance.now() - this.pingedAt, MAX_ROUND_TRIP_MS);
     } else if (message.type === "resumed") {
       this.resumed(message);
+    } else if (message.type === "transfer") {
+      this.emit("transferred", message);
     } else if (message.type === "error") {
       // While we are coming back, a server that is busy is asked again.
       if (this.isLost && COME_AGAIN.has(message.code)) return;

@@ -6,7 +6,7 @@
 
 const SHOWN_TURNS = 8;
 const MAX_LATENCIES = 500;
-const PARTS = ["endpointing", "transcription", "thinking", "synthesis", "delivery"];
+const PARTS = ["endpointing", "transcription", "thinking", "synthesis", "delivery", "playout"];
 const MIN_WIDEST = 1000; // milliseconds that fill a row while there is no turn to compare with
 
 export class Waterfall {

@@ -25,7 +25,9 @@ from beluga_voice.session.happening import Happening
 SHOWN_CHARACTERS = 100
 """Of longer texts, the beginning is shown, and how many words they have."""
 
-_HIDDEN = frozenset({"response_id", "utterance_id", "call_id", "session_id", "previous", "words"})
+_HIDDEN = frozenset(
+    {"response_id", "utterance_id", "call_id", "session_id", "previous", "words", "ledger"}
+)
 
 
 class Notes:

@@ -40,6 +40,8 @@ class Timed:
     pipecat: float | None = None
     note: str = ""
     """How theirs came about."""
+    choice: tuple[str, str] | None = None
+    """Where it is a choice: the setting that chooses otherwise, and a scenario that has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +183,9 @@ def _is_one_turn(played: Played) -> bool:
     return len(_remembered(played, "user")) == 1 and not measure(played).cut_off
 
 
+PAUSES_SOONER = ("InterruptionPolicy(min_ms=100)", "a-short-stop-in-a-policy-of-100-ms")
+ANSWERS_SOONER = ("TurnSettings(end_silence_ms=450)", "a-turn-of-450-ms")
+
 # ── the rows ────────────────────────────────────────────────────────────────────────────────
 
 TIMES: tuple[Timed, ...] = (
@@ -192,6 +197,7 @@ TIMES: tuple[Timed, ...] = (
         pipecat=200,
         note="LiveKit measured at the receiver, 507 to the decision, warm-up off; Pipecat's is the "
         "voice that its detector asks for, so that a cough of 200 ms ends its answer",
+        choice=PAUSES_SOONER,
     ),
     Timed(
         what="an interruption, where we ask for 200 ms of voice, too",
@@ -200,6 +206,7 @@ TIMES: tuple[Timed, ...] = (
         livekit=603,
         pipecat=200,
         note="the voice decides; what the pipeline adds was 0.2 to 1.6 ms",
+        choice=PAUSES_SOONER,
     ),
     Timed(
         what="silence for a noise of a second over the agent",
@@ -229,6 +236,7 @@ TIMES: tuple[Timed, ...] = (
         livekit=500,
         pipecat=600,
         note="`min_delay`; the timer of `SpeechTimeout`",
+        choice=ANSWERS_SOONER,
     ),
     Timed(
         what="end of voice to the end of the turn, with a turn detector that is sure",
@@ -539,7 +547,7 @@ def compared() -> Comparison:
         told = "; ".join(f"{by:g}" if by > 0 else f"**{by:g}**" for by in better)
         shown = [f"{ours:g}", *("" if their is None else f"{their:g}" for their in theirs)]
         rows.append((f"{one.what}{_in(one)}", *shown, told, one.note))
-        found.not_better += _not_better(one, ours)
+        found.not_better += _not_better(one, ours, played)
     found.times = _markdown(rows)
     rows = [("what should be so", "here", "where it is not"), ("---",) * 3]
     for fault in FAULTS:
@@ -557,11 +565,16 @@ def _in(row: Timed | Faulty) -> str:
     return f" (`{row.scenario}`{stage})"
 
 
-def _not_better(row: Timed, ours: float) -> Iterator[str]:
+def _not_better(row: Timed, ours: float, played: Callable[[str, Stage], Played]) -> Iterator[str]:
     for name, theirs in ((LIVEKIT, row.livekit), (PIPECAT, row.pipecat)):
         if theirs is not None and theirs <= ours:
             by = f"{ours - theirs:g} ms more than" if theirs < ours else "as much as"
-            yield f"* {by} {name}: {row.what}{_in(row)}"
+            otherwise = ""
+            if row.choice is not None:
+                setting, scenario = row.choice
+                less = theirs - row.ours(played(scenario, row.stage))
+                otherwise = f"; with `{setting}` {less:g} ms less (`{scenario}`)"
+            yield f"* {by} {name}: {row.what}{_in(row)}{otherwise}"
 
 
 def _markdown(rows: list[Row]) -> list[str]:
