@@ -184,6 +184,26 @@ def test_killed_source_is_replaced() -> None:
     run(scenario)
 
 
+def test_source_that_stands_still_is_replaced() -> None:
+    """When the source hangs the next link gets a new one; the workers of the old one work on."""
+
+    async def scenario() -> None:
+        provider = Espeak()
+        async with provider.connect(TtsOptions()) as one:
+            first = aiter(one)
+            source = parent_of(await process_of(first))
+            os.kill(source, signal.SIGSTOP)
+            async with provider.connect(TtsOptions()) as two:
+                second = aiter(two)
+                assert parent_of(await process_of(second)) != source
+                assert ends(source)
+                assert isinstance((await speak(two, second))[-1], SpeechDone)
+                assert isinstance((await speak(one, first))[-1], SpeechDone)
+        assert not has_children()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 20])
 def test_cancelled_connect_leaves_no_process(turns: int) -> None:
     """Cancelling a connect, however far it came, leaves no process."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -296,6 +297,20 @@ async def test_the_system_holds_little_for_a_caller_who_does_not_read() -> None:
         sent = await talk_until_the_call_ends(session)
         assert sent < 20 * 48_000  # left alone, the system takes a minute of it and more
         await ending(caller)
+
+
+@on_each_loop
+async def test_nothing_is_kept_open_for_a_caller_who_does_not_read() -> None:
+    """A caller who was cut off, and neither reads nor leaves, costs the server no descriptor."""
+    async with serving(limits=Limits(outbox_audio_seconds=1, close_seconds=0.05)) as server:
+        before = len(os.listdir("/dev/fd"))
+        caller, session = await server.start()
+        take_little(caller)
+        await talk_until_the_call_ends(session)
+        await session.is_closed.wait()
+        while len(os.listdir("/dev/fd")) > before + 1:  # the caller's own
+            await asyncio.sleep(0)
+        assert not caller.closed
 
 
 @on_each_loop

@@ -18,6 +18,9 @@ from beluga_voice.events import ErrorCategory, LinkClosed, LinkReady, ServiceFai
 from beluga_voice.providers.workers import Worker, open_worker
 from beluga_voice.transports.feed import Feed
 
+HUNG_SECONDS = 3.0
+"""How long a process that has nothing to load may take to open; then another one is asked."""
+
 type OfLink[R] = R | LinkReady | ServiceFailed | LinkClosed
 """An event of one kind of link; every kind has these three."""
 
@@ -65,12 +68,19 @@ class WorkerLink[R](ABC):
             async with open_worker(
                 module, *arguments, receive=self._receive, ended=self._fail
             ) as worker:
+                is_prompt = worker.is_prompt and not is_last
+                limit = min(within_seconds, HUNG_SECONDS) if is_prompt else within_seconds
                 try:
-                    await self._open(worker, opening, within_seconds)
+                    await self._open(worker, opening, limit)
                 except Unreachable:
                     if is_last:
                         raise
                     # A process that has just died may still have taken the link.
+                    continue
+                except Silent:
+                    if not is_prompt:
+                        raise
+                    await worker.give_up()
                     continue
                 try:
                     yield

@@ -13,8 +13,9 @@ workers share that memory and links share nothing: one link's slow, stuck or kil
 link's alone, and a full socket is its own back-pressure. The source is started by its first user,
 shared by all users of the same event loop and arguments, and stopped in order when its last user
 leaves; `keep_warm` is a user that opens no worker. A source that died is replaced at the next use,
-while its workers live on. Everything ends by itself when our process is gone, because then its
-sockets are. Ctrl-C in a terminal does not reach the processes: they have a session of their own.
+while its workers live on; so is one that has served before and now stands still (`Worker.give_up`).
+Everything ends by itself when our process is gone, because then its sockets are. Ctrl-C in a
+terminal does not reach the processes: they have a session of their own.
 
 On the socket, either way, a message is four bytes (big-endian: the length, and in the top bit
 from a worker "this completes your oldest request") and a body. Every request is completed exactly
@@ -76,6 +77,9 @@ class Worker(asyncio.Protocol):
         self._receive = receive
         self._ended = ended
         self._transport: asyncio.Transport | None = None
+        self._source: _Source | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        """That of the source which forked it."""
         self._buffer = bytearray()
         self._owed = 0
         self._is_reading = True
@@ -86,6 +90,22 @@ class Worker(asyncio.Protocol):
     def is_busy(self) -> bool:
         """Whether an answer is due, and is being waited for."""
         return self._owed > 0 and self._is_reading
+
+    @property
+    def is_prompt(self) -> bool:
+        """Whether its source has served another link before: nothing heavy is being loaded."""
+        source = self._source
+        return source is not None and source.has_served(self._process)
+
+    async def give_up(self) -> None:
+        """End it, and the source, which stands still; the source's other workers live on."""
+        self.close()
+        if self._source is not None:
+            await self._source.bury(self._process)
+
+    def belongs_to(self, source: "_Source", process: asyncio.subprocess.Process | None) -> None:
+        """Its source, and the process of that."""
+        self._source, self._process = source, process
 
     def send(self, body: bytes, /) -> None:
         """Write one request; never waits. Raises `AlreadyClosed` when the line is gone."""
@@ -133,6 +153,8 @@ class Worker(asyncio.Protocol):
             del self._buffer[:end]
             if word & COMPLETES:
                 self._owed -= 1
+                if self._source is not None:
+                    self._source.note_served(self._process)
             self._receive(body)
 
     @override
@@ -153,11 +175,27 @@ class _Source:
         self._lock = asyncio.Lock()
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
+        self._served: asyncio.subprocess.Process | None = None
+        """The process, once a worker of it has completed a request."""
         self.users = 0
 
     @property
     def is_busy(self) -> bool:
         return True
+
+    def note_served(self, process: asyncio.subprocess.Process | None) -> None:
+        """A worker of that process has completed a request."""
+        if process is self._process:
+            self._served = process
+
+    def has_served(self, process: asyncio.subprocess.Process | None) -> bool:
+        """Whether a worker of that process, which is the present one, has completed a request."""
+        return process is not None and process is self._process is self._served
+
+    async def bury(self, process: asyncio.subprocess.Process | None) -> None:
+        """End that process, unless another one has taken its place."""
+        if process is self._process:
+            await self._bury()
 
     async def start(self) -> socket.socket:
         """The control socket of a running process, started if there is none."""
@@ -197,6 +235,7 @@ class _Source:
         try:
             with theirs:
                 await self._hand_over(theirs)
+            worker.belongs_to(self, self._process)
             ours.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: worker, sock=ours)
@@ -229,7 +268,7 @@ class _Source:
                     _at_work.discard(self)
             if self._control is not None:
                 self._control.close()
-            self._process = self._control = None
+            self._process = self._control = self._served = None
 
     async def stop(self) -> None:
         """End in order: workers first, since their lines are closed, then the source."""

@@ -223,7 +223,10 @@ class WebSocketCarrier:
                 connection.call.end(refused(stopping(), code=WSCloseCode.GOING_AWAY))
             raise
         finally:
-            if transport is not None and not transport.is_closing():
+            # One that closes waits for what it holds to be written, which may be never.
+            if transport is not None and (
+                not transport.is_closing() or transport.get_write_buffer_size()
+            ):
                 transport.abort()
 
     async def _close(self, websocket: web.WebSocketResponse, ending: Ending) -> None:
