@@ -66,7 +66,8 @@ class Access:
         if not self._is_local and token is None and not allow_unauthenticated:
             raise ConfigurationError(
                 f"{host} can be reached from other machines, so a token is needed; "
-                "set one, listen on 127.0.0.1, or allow unauthenticated calls explicitly",
+                "set one (BELUGA_VOICE_TOKEN, or `token`), listen on 127.0.0.1, or allow "
+                "unauthenticated calls explicitly",
                 op="server",
             )
         self._token = token
