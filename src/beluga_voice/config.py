@@ -110,6 +110,9 @@ class Settings(BaseSettings):
         pattern=r"^(rediss?|unix)://\S+$",
         description="an address like redis://host:6379/0",
     )
+    transfer: str | None = Field(
+        None, min_length=1, description="where calls go on that nobody answers, as text"
+    )
     allow_origins: tuple[str, ...] = Field(
         (), description="a list of origins such as https://example.com, each as text"
     )

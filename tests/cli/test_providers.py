@@ -79,7 +79,7 @@ def test_an_extra_that_is_not_installed_is_told_with_its_command(capsys, monkeyp
     assert found["stt", "whisper"]["installed"] == "pip install 'beluga-voice[whisper]'"
     assert found["vad", "silero"]["installed"] == "yes"
     assert main(["check"]) == 0
-    assert f"vad webrtc: not tried, {line}" in capsys.readouterr().err
+    assert f"vad webrtc: not tried; install it: {line}" in capsys.readouterr().err
 
 
 def test_ears_are_tried_by_making_them(capsys):
@@ -113,7 +113,8 @@ def test_without_names_those_without_credentials_are_left_out(capsys):
     assert main(["check"]) == 0
     told = capsys.readouterr()
     assert "stt pocketsphinx: ready" in told.out
-    assert "s2s grok: not tried, credentials: missing: XAI_API_KEY" in told.err
+    assert "s2s grok: not tried; set XAI_API_KEY" in told.err
+    assert "can be used as they are" in told.err
 
 
 def test_an_unknown_name_is_refused(capsys):
@@ -133,8 +134,28 @@ def test_a_port_where_nobody_listens_is_told(capsys, monkeypatch):
 def test_what_needs_more_settings_is_told(capsys, monkeypatch):
     """A service that cannot be made from its name alone is a failure that says what to do."""
     monkeypatch.setenv("ELEVENLABS_API_KEY", "k")
-    assert main(["check", "pocketsphinx", "--endpoint", "ws://127.0.0.1:9"]) == 1
+    assert main(["check", "s2s/elevenlabs"]) == 1
     assert "use it in a program" in capsys.readouterr().out
+
+
+def test_an_address_that_a_service_does_not_take_is_told(capsys, monkeypatch):
+    """One that has none, and one that is none: what is wrong is the address, and nothing else."""
+    monkeypatch.setenv("DEEPGRAM_API_KEY", "k")
+    assert main(["check", "pocketsphinx", "--endpoint", "ws://127.0.0.1:9"]) == 1
+    assert "'pocketsphinx' does not take endpoint" in capsys.readouterr().out
+    assert main(["check", "stt/deepgram", "--endpoint", "nonsense"]) == 1
+    told = capsys.readouterr().out
+    assert told == "FAILED  stt deepgram: endpoint: give wss://host, or wss://host/path\n"
+
+
+def test_the_words_of_the_table_are_explained(capsys):
+    """Every word of the last column that does not explain itself has a line below."""
+    assert main(["providers"]) == 0
+    table, _, legend = capsys.readouterr().out.partition("\n\n")
+    used = {word for line in table.splitlines()[1:] for word in line.split()[4:]}
+    for name, meaning in providers.LEGEND.items():
+        assert any(one == name or one.startswith(name) for one in used)
+        assert f"{name:12}  {meaning}" in legend
 
 
 def test_a_port_that_is_none_is_refused(capsys):

@@ -159,6 +159,24 @@ def test_a_key_that_is_missing_is_told_before_somebody_calls(monkeypatch):
     assert "no call will reach grok: set XAI_API_KEY\n" in lines
 
 
+def test_a_call_that_nobody_answers_goes_on_elsewhere(monkeypatch):
+    """With `--transfer` a caller whose service cannot be reached is told where."""
+    monkeypatch.setenv("XAI_API_KEY", "key")
+
+    async def called(url):
+        async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws") as caller:
+            await caller.send_json({"type": "start", "version": 1})
+            async with asyncio.timeout(60):
+                return [message.json() async for message in caller], caller.close_code
+
+    service = ("--s2s", "grok", "--endpoint", "ws://127.0.0.1:9/v1")
+    with command_running("serve", "--port", "0", *service, "--transfer", "+49 30 12") as process:
+        url = re.search(r"http://[\d.:]+", ready_lines(process)[-1])[0]
+        told, code = asyncio.run(called(url))
+    (transfer,) = [one for one in told if one["type"] == "transfer"]
+    assert (transfer["to"], code) == ("+49 30 12", aiohttp.WSCloseCode.OK)
+
+
 def ready_lines(process):
     """What it says until it serves."""
     lines = []

@@ -17,6 +17,8 @@ from cliside import (
     wait_for_children,
 )
 
+from beluga_voice.audio.wav import read_wav
+
 
 def imports(process, name):
     """Whether the process has loaded a shared library of that name."""
@@ -118,3 +120,15 @@ def test_the_check_for_survivors_finds_them():
     assert not nobody_is_left(left, within_seconds=0.1)
     left.communicate("\n", timeout=10)
     assert nobody_is_left(left)
+
+
+def test_ctrl_c_keeps_what_was_said_so_far(question, tmp_path):
+    """The recordings of a call that was broken off are there, up to that moment."""
+    out, mix = tmp_path / "answer.wav", tmp_path / "call.wav"
+    arguments = ("talk", question, "--json", "--realtime", "--out", out, "--mix", mix)
+    with command_running(*arguments) as process:
+        while "agent_response_audio" not in process.stdout.readline():
+            assert process.poll() is None
+        press_ctrl_c(process)
+        assert_stopped(process, status={130})
+    assert 0 < len(read_wav(out).data) < len(read_wav(mix).data)

@@ -54,7 +54,7 @@ def test_a_question_is_answered(question, tmp_path, capfd):
     assert ran.err == ""
     assert "   you  what time is it\n" in ran.out
     assert " agent  It is " in ran.out
-    assert "ms = endpointing 600" in ran.out
+    assert "ms = endpointing " in ran.out
     assert "1 utterance · 1 response · 0 interruptions" in ran.out
     answer, call = read_wav(out), read_wav(mix)
     assert (answer.format.rate, answer.format.channels) == (24000, 1)
@@ -315,6 +315,52 @@ def test_the_installed_command_is_this_one(tmp_path):
     """As a process, a missing file gives status 2, one line and nothing else."""
     ran = run("talk", tmp_path / "none.wav")
     assert_refused(ran, "there is no file")
+
+
+@pytest.mark.parametrize(
+    "option", [("--out", "x.wav"), ("--mix", "x.wav"), ("--barge-in",), ("--interrupt-after", "9")]
+)
+def test_what_is_for_a_file_is_refused_with_the_microphone(option, capfd):
+    """An option that would do nothing is not passed over."""
+    ran = talk(capfd, *option)
+    told = f"beluga-voice: talk: {option[0]} is for a conversation from a file: give QUESTION.wav\n"
+    assert (ran.status, ran.err) == (2, told)
+
+
+DEVICES = """
+import threading
+class PortAudioError(Exception):
+    pass
+def query_devices(kind):
+    return {}
+class RawOutputStream:
+    def __init__(self, **settings):
+        pass
+    def __enter__(self):
+        pass
+    def __exit__(self, *_):
+        pass
+class RawInputStream(RawOutputStream):
+    def __init__(self, *, callback, finished_callback, **settings):
+        self.callback, self.finished = callback, finished_callback
+    def __enter__(self):
+        threading.Thread(target=self.run).start()
+    def run(self):
+        for _ in range(10):
+            self.callback(bytes(640), 320, None, None)
+        self.finished()
+"""
+
+
+def test_a_microphone_that_goes_away_ends_the_call(tmp_path):
+    """One line says so, in place of a call in which nobody is heard any more."""
+    (tmp_path / "sounddevice.py").write_text(DEVICES)
+    process = start("talk", env={"PYTHONPATH": str(tmp_path)})
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert err.splitlines()[-1] == (
+        "beluga-voice: talk: the microphone is gone; see that it is connected, and try again"
+    )
 
 
 def test_without_a_microphone_it_says_what_works_instead(tmp_path):

@@ -64,6 +64,7 @@ def test_without_any_there_are_the_defaults():
         "drain_seconds": 20.0,
         "checkpoints": None,
         "shared_breakers": None,
+        "transfer": None,
         "allow_origins": (),
         "token": None,
     }
@@ -96,6 +97,7 @@ resume_seconds: 10
 drain_seconds: 2.5
 checkpoints: redis://127.0.0.1:6379/0
 shared_breakers: redis://127.0.0.1:6379/1
+transfer: "+49 30 1234567"
 allow_origins:
   - https://example.com
 token: open-sesame-open-sesame
@@ -128,6 +130,7 @@ token: open-sesame-open-sesame
         "drain_seconds": 2.5,
         "checkpoints": "redis://127.0.0.1:6379/0",
         "shared_breakers": "redis://127.0.0.1:6379/1",
+        "transfer": "+49 30 1234567",
         "allow_origins": ("https://example.com",),
     }
 

@@ -58,6 +58,7 @@ class TtsFault(StrEnum):
     SILENCE = "silence alone"
     HEADER = "a WAV header in the sound"
     OTHER_RATE = "a WAV file of another rate"
+    OWN_RATE = "samples of another rate"
     HALF_SAMPLE = "half a sample at the end"
     QUIET = "quiet in mid-speech"
 
@@ -202,6 +203,7 @@ async def _cartesia_tts(fault: TtsFault | None) -> AsyncGenerator[TextToSpeech]:
         TtsFault.SILENCE: "mute",
         TtsFault.HEADER: "wav header",
         TtsFault.OTHER_RATE: "wrong wav",
+        TtsFault.OWN_RATE: "16 khz",
         TtsFault.HALF_SAMPLE: "odd end",
     }
     service = cartesia_tts.CartesiaTtsEmulator(twist=twists.get(fault), **common(fault))
@@ -219,6 +221,7 @@ async def _elevenlabs_tts(fault: TtsFault | None) -> AsyncGenerator[TextToSpeech
         is_soundless=fault is TtsFault.NO_SOUND,
         is_silent=fault is TtsFault.SILENCE,
         container=headers.get(fault, b"") if fault else b"",
+        true_rate=16000 if fault is TtsFault.OWN_RATE else None,
         odd_end=fault is TtsFault.HALF_SAMPLE,
     )
     service = elevenlabs_tts.ElevenLabsTtsEmulator(quirks=quirks, **common(fault))

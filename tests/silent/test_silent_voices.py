@@ -27,13 +27,14 @@ from beluga_voice.testing.speech import pcm_of, speech
 from silent.silent_rows import TTS, TtsFault
 
 TEXT = "one two three four five six seven eight nine ten eleven twelve."
+LONG = " ".join([TEXT] * 2)
 RATE = 24000
 SOUND = pcm_of(speech(TEXT, rate=RATE))
 UNTIL_STALL = SOUND[: RATE * 2]
 CONTEXT = ContextId("text")
 
 
-def spoken(row, fault, *, is_guarded=False):
+def spoken(row, fault, *, is_guarded=False, text=TEXT):
     """The failures of a link that is given a text, by their times in ms, and all its events."""
 
     async def scene():
@@ -51,7 +52,7 @@ def spoken(row, fault, *, is_guarded=False):
             async with made.connect(TtsOptions()) as link:
                 began = running_simulation().time() * 1000
                 link.attach(hear)
-                link.send(SpeakText(context_id=CONTEXT, text=TEXT))
+                link.send(SpeakText(context_id=CONTEXT, text=text))
                 link.send(FinishSpeech(context_id=CONTEXT))
                 await asyncio.sleep(20)
         return failures, events
@@ -148,6 +149,17 @@ def test_sound_of_another_shape_ends_its_context_alone_where_they_are_independen
     assert SpeechDone(context_id=CONTEXT) in events
 
 
+@pytest.mark.parametrize("name", ["cartesia", "elevenlabs"])
+def test_samples_of_another_rate_are_told_by_the_times_of_words(name):
+    """Where a service says when words sound, too little sound for them is named, once."""
+    assert spoken(TTS[name], None, text=LONG)[0] == []
+    ((at, failed),), events = spoken(TTS[name], TtsFault.OWN_RATE, text=LONG)
+    assert (failed.category, failed.is_fatal, at) == (ErrorCategory.RETRYABLE, False, 0)
+    assert failed.message == "the sound of the service seems to have 16000 Hz, not 24000"
+    assert len(sound_of(events)) == 2 * len(SOUND) * 2 // 3
+    assert SpeechDone(context_id=CONTEXT) in events
+
+
 QUIET = {
     "deepgram": "does not answer to what it was given to speak",
     "cartesia": "owes sound, and said nothing for 10 s",
@@ -168,7 +180,7 @@ def test_a_voice_that_goes_quiet_is_found_out(name, is_guarded, after_ms):
     assert SpeechDone(context_id=CONTEXT) not in events
 
 
-@pytest.mark.parametrize("fault", TtsFault)
+@pytest.mark.parametrize("fault", [one for one in TtsFault if one is not TtsFault.OWN_RATE])
 @pytest.mark.parametrize("name", TTS)
 def test_a_handle_gives_the_whole_sound_or_an_error(name, fault):
     """`synthesize` never gives silence, noise, or half of a text, for success."""

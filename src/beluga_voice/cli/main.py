@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "drain_seconds": 20.0,
     "checkpoints": None,
     "shared_breakers": None,
+    "transfer": None,
     "allow_origin": (),
     "token": None,
 }
@@ -148,6 +149,7 @@ def _settings() -> dict[str, Any]:
         "drain_seconds": settings.drain_seconds,
         "checkpoints": settings.checkpoints,
         "shared_breakers": settings.shared_breakers,
+        "transfer": settings.transfer,
         "allow_origin": settings.allow_origins,
         "token": settings.token.get_secret_value() if settings.token else None,
     }
@@ -213,6 +215,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="a Redis, such as redis://HOST, through which processes tell each other which "
         "services fail",
+    )
+    serve.add_argument(
+        "--transfer",
+        metavar="ADDRESS",
+        help="where a call goes on when nobody is left to answer it; callers are told",
     )
     serve.add_argument("--allow-origin", action="append", metavar="ORIGIN", help="a page of yours")
     _add_parts(serve)

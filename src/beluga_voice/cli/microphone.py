@@ -3,7 +3,8 @@
 import asyncio
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from beluga_voice.app import VoiceSession
@@ -86,15 +87,27 @@ async def _call(
     def speak(data: Any, _frames: int, _time: Any, _status: Any) -> None:
         data[:] = line.fill(len(data))
 
+    lost = _Lost(session)
     report = Report(sys.stdout)
     async with session:
         with (
             sounddevice.RawInputStream(
-                samplerate=INPUT_RATE, channels=1, dtype="int16", blocksize=320, callback=hear
+                samplerate=INPUT_RATE,
+                channels=1,
+                dtype="int16",
+                blocksize=320,
+                callback=hear,
+                finished_callback=lost.told_by("microphone"),
             ),
             sounddevice.RawOutputStream(
-                samplerate=OUTPUT_RATE, channels=1, dtype="int16", blocksize=480, callback=speak
+                samplerate=OUTPUT_RATE,
+                channels=1,
+                dtype="int16",
+                blocksize=480,
+                callback=speak,
+                finished_callback=lost.told_by("speaker"),
             ),
+            lost.watching(),
         ):
             print("speak; Ctrl-C ends the call", file=sys.stderr)
             async for happening in session.events():
@@ -102,4 +115,49 @@ async def _call(
                     print(encode(happening), flush=True)
                 else:
                     report.tell(happening)
+    await lost.check()
     return 0
+
+
+class _Lost:
+    """Ends the call when a sound device goes away, which is told on the sound thread."""
+
+    def __init__(self, session: VoiceSession) -> None:
+        self._session = session
+        self._loop = asyncio.get_running_loop()
+        self._is_watching = False
+        self._devices: list[str] = []
+        self._ending: list[asyncio.Task[None]] = []
+
+    def told_by(self, device: str) -> Callable[[], None]:
+        """What its stream calls at its end, of which most are in order."""
+
+        def ended() -> None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._note, device)
+
+        return ended
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """A stream that ends meanwhile has lost its device."""
+        self._is_watching = True
+        try:
+            yield
+        finally:
+            self._is_watching = False
+
+    async def check(self) -> None:
+        """Raise `ConfigurationError` if one was lost."""
+        await asyncio.gather(*self._ending)
+        if self._devices:
+            message = f"the {self._devices[0]} is gone; see that it is connected, and try again"
+            raise ConfigurationError(message, op="talk")
+
+    def _note(self, device: str) -> None:
+        if self._is_watching:
+            self._devices.append(device)
+            self._ending.append(self._loop.create_task(self._close(), name="no sound device"))
+
+    async def _close(self) -> None:
+        await self._session.close("hung_up")

@@ -125,6 +125,7 @@ def session_maker(
             line=line,
             memory=memory,
             memory_key=options.caller,
+            transfer=getattr(options, "transfer", None),
             checkpoint=checkpoint,
         )
 

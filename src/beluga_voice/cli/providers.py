@@ -24,6 +24,23 @@ SERVICES: dict[str, Callable[[str], Any]] = {"s2s": s2s, "stt": stt, "tts": tts}
 """What makes a handle of each kind that can be connected to."""
 LOCAL, PRESENT, MISSING, NONE = "local", "present", "missing", "-"
 OK_MARK, BAD_MARK = "ok", "FAILED"
+LEGEND = {
+    "interim": "words while somebody speaks",
+    "words": "when each word sounds",
+    "turns": "says by itself when a turn is over",
+    "tools": "calls functions",
+    "text": "takes written words",
+    "cancel": "can be stopped",
+    "truncate": "can be told what was heard of an answer",
+    "delegation": "hands work to your agent",
+    "phrases": "likely phrases",
+    "alternatives": "other readings",
+    "punctuation": "can leave it out",
+    "profanity": "can filter it",
+    "say:": "how faithfully it speaks given words",
+    "turns:": "who can decide that a turn is over",
+}
+"""What the words of the last column mean; those that are not here mean what they say."""
 _SHORT = {"wants_punctuation": "punctuation", "filters_profanity": "profanity", "is_ssml": "ssml"}
 """Settings as the table has them."""
 
@@ -65,36 +82,44 @@ def providers(options: argparse.Namespace) -> int:
     for line in cells:
         fixed = "  ".join(text.ljust(width) for text, width in zip(line[:5], widths, strict=True))
         print(f"{fixed}  {line[5]}".rstrip())
+    print()
+    for name, meaning in LEGEND.items():
+        print(f"{name:12}  {meaning}")
+    print("\nbeluga-voice check [KIND/]NAME tries one of them.")
     return 0
 
 
 def check(options: argparse.Namespace) -> int:
     """Connect to those that can be used, or to those that are named, and say what is wrong."""
     rows = list(all_rows())
+    known = len(rows)
     if options.name:
-        known = {row.name for row in rows}
+        names = {row.name for row in rows}
         full_names = {f"{row.kind}/{row.name}" for row in rows}
         for name in options.name:
-            if name not in known | full_names:
-                raise UnknownPlugin("provider", name, tuple(sorted(known)))
+            if name not in names | full_names:
+                raise UnknownPlugin("provider", name, tuple(sorted(names)))
         asked = set(options.name)
         rows = [row for row in rows if asked & {row.name, f"{row.kind}/{row.name}"}]
     else:
         for row in rows:
             if not row.is_usable:
-                print(f"{row.kind} {row.name}: not tried, {_why_not(row)}", file=sys.stderr)
+                print(f"{row.kind} {row.name}: not tried; {_what_lacks(row)}", file=sys.stderr)
         rows = [row for row in rows if row.is_usable]
     healths = asyncio.run(_try(rows, options.endpoint))
-    status = 0
+    status = ready = 0
     for row, health in zip(rows, healths, strict=True):
         if health.is_healthy:
+            ready += 1
             print(f"{OK_MARK:6}  {row.kind} {row.name}: ready in {health.connect_ms:.0f} ms")
         elif not options.name and isinstance(health.error, ConfigurationError):
             # Nobody asked for it: a model that was never fetched is no service that fails.
-            print(f"{row.kind} {row.name}: not set up, {health.error.message}", file=sys.stderr)
+            print(f"{row.kind} {row.name}: not set up; {health.error.message}", file=sys.stderr)
         else:
-            print(f"{BAD_MARK:6}  {row.kind} {row.name}: {health.error}")
+            print(f"{BAD_MARK:6}  {row.kind} {row.name}: {_told(health.error)}")
             status = 1
+    if not options.name:
+        print(f"{ready} of {known} can be used as they are", file=sys.stderr)
     return status
 
 
@@ -109,7 +134,9 @@ async def _health(row: Row, endpoint: str | None) -> Health:
     try:
         service = make(row.name) if endpoint is None else make(row.name, endpoint=endpoint)
     except ConfigurationError as error:
-        message = f"{error.message}; to try it with its settings, use it in a program"
+        message = error.message
+        if endpoint is None or "endpoint" not in message.partition(":")[0]:
+            message = f"{message}; to try it with its settings, use it in a program"
         failed = ConfigurationError(message, op="check")
         return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=failed)
     except BelugaError as error:
@@ -130,8 +157,16 @@ def _made(row: Row) -> Health:
     return Health(provider=row.name, is_healthy=error is None, connect_ms=took_ms, error=error)
 
 
-def _why_not(row: Row) -> str:
-    return row.installed if row.installed != "yes" else f"credentials: {row.credentials}"
+def _what_lacks(row: Row) -> str:
+    """What has to be done before it can be tried."""
+    if row.installed != "yes":
+        return f"install it: {row.installed}"
+    return f"set {row.credentials.removeprefix(f'{MISSING}: ')}"
+
+
+def _told(error: Exception | None) -> str:
+    """An error for people: without the operation that it came from."""
+    return error.message if isinstance(error, BelugaError) else str(error)
 
 
 def all_rows() -> Iterator[Row]:

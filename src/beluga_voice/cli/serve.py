@@ -35,7 +35,7 @@ async def _serve(options: argparse.Namespace) -> None:
     Access(host=options.host, token=token, allowed_origins=origins)
     limits = _limits(options)
     make = session_maker(options, detector=batched_detector(options.vad))
-    probe = make(NoLine(LineOptions()))
+    probe = make(NoLine(LineOptions(can_transfer=True)))
     for service, variables in without_credentials(options):
         print(f"no call will reach {service}: set {' or '.join(variables)}", file=sys.stderr)
     if options.s2s:

@@ -47,6 +47,7 @@ def talk(options: argparse.Namespace, *, make: Callable[[Line], VoiceSession] | 
     if options.question is None:
         from beluga_voice.cli.microphone import converse
 
+        _check_microphone(options)
         return converse(make or session_maker(options), as_json=options.json)
     for path in filter(None, (options.out, options.mix)):
         _check_writable(path)
@@ -58,13 +59,31 @@ def talk(options: argparse.Namespace, *, make: Callable[[Line], VoiceSession] | 
     if not is_fast and not options.realtime:
         print("a service outside this machine is used: in real time", file=sys.stderr)
     loop_factory = (lambda: FastLoop(workers.busy)) if is_fast else None
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        status = runner.run(_converse(session, line, speech, options))
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            status = runner.run(_converse(session, line, speech, options))
+    except KeyboardInterrupt:
+        _keep(line, options)
+        raise
+    _keep(line, options)
+    return status
+
+
+def _keep(line: "RecordingLine", options: argparse.Namespace) -> None:
+    """Write what was said so far, where that is wanted."""
     if options.out:
         _write(options.out, line.agent, channels=1)
     if options.mix:
         _write(options.mix, line.mix(), channels=2)
-    return status
+
+
+def _check_microphone(options: argparse.Namespace) -> None:
+    """Refuse what is for a file only, instead of passing over it."""
+    for name in ("out", "mix", "barge_in", "interrupt_after"):
+        if getattr(options, name, None):
+            option = name.replace("_", "-")
+            message = f"--{option} is for a conversation from a file: give QUESTION.wav"
+            raise ConfigurationError(message, op="talk")
 
 
 def _read(path: str) -> bytes:

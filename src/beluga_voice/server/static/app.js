@@ -59,6 +59,7 @@ let shownState = "idle";
 
 async function startCall({ withMicrophone }) {
   if (call && !call.isOver) return;
+  $("toasts").replaceChildren(); // they are about the call before
   resetCounts();
   call = new Call({ token });
   const own = call;
@@ -152,8 +153,12 @@ function refused({ code, message, is_fatal: isFatal }) {
     provider_full: "The speech service is busy",
     resume_refused: "The call is over",
   };
+  const texts = {
+    server_stopping: "It takes no more calls. Try again in a moment.",
+    resume_refused: "The server does not know this call any more. Start a new one.",
+  };
   const again = { label: "Reconnect", act: () => startCall({ withMicrophone: true }) };
-  toast(titles[code] ?? "The server refused a message", capital(message), isFatal ? again : undefined);
+  toast(titles[code] ?? "The server refused a message", texts[code] ?? capital(message), isFatal ? again : undefined);
 }
 
 function noMicrophone(name) {

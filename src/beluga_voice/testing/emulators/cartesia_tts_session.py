@@ -24,7 +24,9 @@ ENCODINGS = {
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 PLAIN_VOICES_SINCE = "2026-08-14"
 
-type Twist = Literal["odd pieces", "odd end", "wav header", "wrong wav", "no sound", "mute"]
+type Twist = Literal[
+    "odd pieces", "odd end", "wav header", "wrong wav", "16 khz", "no sound", "mute"
+]
 """How sound is wrong; odd pieces are only cut inside of samples."""
 
 _PER_PIECE = {"transcript", "continue", "flush"}
@@ -301,6 +303,9 @@ class TtsSession(CartesiaSession):
                 return
             case "mute":
                 sound = bytes(len(sound))
+            case "16 khz":
+                shape = context.output
+                sound = convert(sound, shape, AudioFormat(shape.encoding, 16000, 1))
             case "odd pieces":
                 self._sound(name, context, sound[:333])
                 self._sound(name, context, sound[333:])

@@ -2,9 +2,10 @@
 
 from collections import deque
 
-from beluga_voice.audio.formats import AudioFormat
+from beluga_voice.audio.formats import AudioFormat, to_milliseconds
 from beluga_voice.events import TimedWord
 from beluga_voice.providers.mute import is_mute
+from beluga_voice.providers.true_rate import other_rate_of
 from beluga_voice.providers.tts.cartesia._wire import WordTimes
 
 _HEADER_BYTES = 36
@@ -20,6 +21,8 @@ class Sounding:
         self._output = output
         self._rest: bytes = b""
         self._words: deque[TimedWord] = deque()
+        self._last_end = 0
+        """Where the last word ends, by the service."""
         self.is_mute = True
         """There was nothing to hear in it so far."""
         self.samples = 0
@@ -64,6 +67,7 @@ class Sounding:
             first = max(round(start * rate), 0) + self.base
             last = max(round(end * rate) + self.base, first)
             self._words.append(TimedWord(text=text, start=first, end=last))
+            self._last_end = max(self._last_end, last)
 
     def sounded(self) -> tuple[TimedWord, ...]:
         """The words that have sounded since this was last asked."""
@@ -77,6 +81,10 @@ class Sounding:
         if self._rest:
             self.wrong = f"the sound ends {len(self._rest)} bytes into a sample"
             self._rest = b""
+        else:
+            spoken_ms = to_milliseconds(self._last_end, self._output.rate)
+            wrong = other_rate_of(self.samples, self._output.rate, spoken_ms=spoken_ms)
+            self.wrong = self.wrong or wrong
         end = self.samples
         left = [
             TimedWord(text=word.text, start=min(word.start, end), end=min(word.end, end))

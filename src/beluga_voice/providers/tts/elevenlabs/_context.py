@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 
-from beluga_voice.audio.formats import RATES, AudioFormat, to_milliseconds
+from beluga_voice.audio.formats import AudioFormat
 from beluga_voice.events import (
     ContextId,
     ErrorCategory,
@@ -13,14 +13,12 @@ from beluga_voice.events import (
     TtsEvent,
 )
 from beluga_voice.providers.mute import NOTHING_SPOKEN, is_mute
+from beluga_voice.providers.true_rate import other_rate_of
 from beluga_voice.providers.tts.elevenlabs._wire import Alignment
 from beluga_voice.providers.tts.elevenlabs._words import WordTimes
 
 _CONTAINERS = {b"RIFF": "a WAV file", b"ID3": "an MP3 file", b"OggS": "an Ogg file"}
 _SPEAKABLE = re.compile(r"\w")
-MIN_ALIGNED_MS = 3000.0
-"""Below this, a pause at the end could pass for another rate."""
-RATE_SLACK = 0.06
 
 
 class WrongSound(Exception):
@@ -94,11 +92,4 @@ class Context:
             return NOTHING_SPOKEN
         if self._half:
             return "the sound of the service ended inside a sample"
-        aligned, sounding = self.words.aligned_ms, to_milliseconds(self.samples, self.format.rate)
-        if aligned < MIN_ALIGNED_MS:
-            return ""
-        for rate in RATES:
-            expected = aligned * rate / self.format.rate
-            if rate != self.format.rate and abs(sounding / expected - 1) < RATE_SLACK:
-                return f"the sound of the service seems to have {rate} Hz, not {self.format.rate}"
-        return ""
+        return other_rate_of(self.samples, self.format.rate, spoken_ms=self.words.aligned_ms)
