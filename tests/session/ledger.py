@@ -1,6 +1,7 @@
 """What holds in every conversation, whatever happened in it: checked against a trace."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from beluga_voice.events import (
     AgentResponseAudio,
@@ -118,10 +119,18 @@ class Ledger:
         if me not in self._paused:
             assert sent <= event.generated_ms + EXACT_MS, "sent is no more than generated"
         assert len(event.heard_text) <= len(event.text), "no word is heard that was not made"
-        if event.ledger is not None and me not in self._paused:
-            # A piece that makes the engine cut the response is counted, and not told.
-            assert event.ledger.sent.ms >= sent - EXACT_MS, "sent is what went to the line"
+        self._check(event)
         self.heard.append(event.heard_text)
+
+    def _check(self, event: AgentResponseEnded) -> None:
+        """Of the five counts, none is more than the one before."""
+        ledger = event.ledger
+        assert ledger is not None
+        steps = (ledger.generated, ledger.queued, ledger.sent, ledger.audible, ledger.heard)
+        for more, less in pairwise(steps):
+            assert less.ms <= more.ms, "no length is above the last"
+            assert less.words <= more.words, "no count is above the last"
+        assert (ledger.generated.ms, ledger.heard.ms) == (event.generated_ms, event.heard_ms)
 
     def at_rest(self) -> None:
         """Nothing is left open: called when nobody speaks and nothing is awaited."""

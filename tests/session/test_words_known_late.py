@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from beluga_voice.engine.interruptions import InterruptionPolicy
+from beluga_voice.engine.engine import EngineSettings
+from beluga_voice.engine.interruptions import InterruptionPolicy, InterruptionSettings
 from beluga_voice.events import Occasion, ResponseOutcome, UserSpeechEnded, UserSpeechStarted
 from beluga_voice.interfaces import AgentTurn
 from beluga_voice.testing.scripted import ScriptedStt
@@ -173,3 +174,24 @@ def test_speech_while_the_link_is_away_joins_what_was_said_over_a_notice():
     said = play(scene)
     assert " ".join(said) == "yes please do and what about tuesday"
     assert asked == ["yes please do and what about tuesday"]
+
+
+def test_each_turn_is_told_to_end_once():
+    """An answer falls due while the person speaks again, over something the application says."""
+    policies = InterruptionSettings(normal=ONE_WORD, greeting=InterruptionPolicy(resumes=False))
+
+    async def scene():
+        async with stage(settings=EngineSettings(interruptions=policies)) as on:
+            await on.caller.say("hello there")
+            await at(1500)
+            await on.caller.say("stop it")
+            await at(2200)
+            on.session.say(LONG, occasion=Occasion.GREETING)
+            await at(2300)
+            await on.caller.say("and some more words")
+            await at(15_000)
+            kinds = (UserSpeechStarted, UserSpeechEnded)
+            events = [one.event for one in on.trace.happenings]
+            return [type(one) for one in events if isinstance(one, kinds)]
+
+    assert play(scene) == [UserSpeechStarted, UserSpeechEnded] * 2

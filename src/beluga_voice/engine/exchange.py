@@ -190,8 +190,7 @@ class Exchange:
         elif was_held and self.floor is Floor.PAUSED:
             self.wait_for_more(now)
         elif self.floor is Floor.QUIET:
-            if self._turns.is_told:
-                self._turns.tell_ended()
+            self._turns.tell_ended()
             self.say_what_waited(now)
         self._utterance.is_answered()
 

@@ -289,7 +289,7 @@ class Overlap:
         else:
             for one in self._weighed:
                 one.is_late = True
-            if self._weighed and self._turns.is_told and self._turns.floor not in _PERSON:
+            if self._weighed and self._turns.floor not in _PERSON:
                 self._turns.tell_ended()  # they are weighed when they are there
 
     def ask_for_words(self, now: float) -> None:
@@ -334,7 +334,7 @@ class Overlap:
         is_to_the_end = bool(text) and floor is Floor.QUIET and not weighed.is_late
         if not is_meant and not is_to_the_end:
             self._outlet.send(Disregard(utterance_id=utterance_id))
-            if self._turns.is_told and floor not in _PERSON:
+            if floor not in _PERSON:
                 self._turns.tell_ended(was_ignored=True)
             return
         sounding = self._responses.sounding
@@ -347,7 +347,7 @@ class Overlap:
         elif not is_cut:
             if self._judge.occasion is not Occasion.GOODBYE:
                 self._answer_after(is_late=not is_over_it)
-            if self._turns.is_told and floor is Floor.AGENT:
+            if floor is Floor.AGENT:
                 self._turns.tell_ended()
         elif floor is Floor.OVERLAP:
             self._barge_in(now)  # and goes on speaking
@@ -367,8 +367,7 @@ class Overlap:
 
     def _ask_anew(self, now: float) -> None:
         """What the person waits for is no answer to all that they said."""
-        if self._turns.is_told:
-            self._turns.tell_ended()
+        self._turns.tell_ended()
         if not self._turns.awaits_words:
             self.cut_by_voice(now)
             self._outlet.send(CreateResponse())
@@ -476,7 +475,7 @@ class Overlap:
         """What was said over the agent is to be answered."""
         self._answer_at = None
         self.answers_after = self._is_late = False
-        if self._turns.is_told:
+        if self._turns.floor not in _PERSON:  # or another voice has begun meanwhile
             self._turns.tell_ended()
         if self._utterance.marks is not None:
             self._utterance.marks.decided = now

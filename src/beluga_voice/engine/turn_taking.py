@@ -84,6 +84,7 @@ class TurnTaking:
             self._outlet.emit(UserSpeechStarted())
 
     def tell_ended(self, *, was_ignored: bool = False) -> None:
-        """The application hears of the end of the person's turn."""
-        self.is_told = False
-        self._outlet.emit(UserSpeechEnded(was_ignored=was_ignored))
+        """The application hears of the end of the person's turn, once."""
+        if self.is_told:
+            self.is_told = False
+            self._outlet.emit(UserSpeechEnded(was_ignored=was_ignored))
