@@ -84,7 +84,8 @@ def test_what_an_emulator_tells_one_to_type_is_a_conversation(calls, name):
     )
     assert rms(sound) > 0.01
     *cut, last = [one for one in events if one["type"] == "agent_response_ended"]
-    assert (len(cut), last["outcome"]) == (2, "heard")
+    # Where a machine is so busy that the person loses patience, one answer is for two questions.
+    assert (len(cut) in (1, 2), last["outcome"]) == (True, "heard")
     # What nobody heard was not said: a service may answer what came before it once more.
     words = "".join(char for char in last["heard_text"].lower() if char not in ":.")
     assert (words.startswith("i heard"), words.endswith(QUESTIONS[-1])) == (True, True)
