@@ -5,7 +5,9 @@ import asyncio
 from beluga_voice.events import (
     AgentResponseEnded,
     BargedIn,
+    DeadAir,
     ErrorOccurred,
+    InputTranscript,
     Interrupt,
     LinkReady,
     ResponseAudio,
@@ -15,10 +17,12 @@ from beluga_voice.events import (
     ResponseStarted,
     ResponseStatus,
     ResponseText,
+    Rung,
     SessionState,
     TurnMeasured,
     UserSpeechEnded,
     UserSpeechStarted,
+    UtteranceId,
 )
 from beluga_voice.interfaces import Capabilities, TurnOwner
 from beluga_voice.session.session import Session
@@ -151,3 +155,21 @@ def test_an_application_can_still_stop_it():
     seen, heard, _ = play(script, scene)
     assert heard == "one two"
     assert [one.heard_text for one in seen.of(AgentResponseEnded)] == ["one two"]
+
+
+def test_words_that_broke_off_are_no_choice():
+    """A model that tells some of the words, and then nothing, has not chosen to be silent."""
+    heard_so_far = InputTranscript(utterance_id=UtteranceId("u1"), text="what is", is_final=False)
+
+    async def script(link):
+        link.emit(LinkReady())
+        await asyncio.sleep(0.4)
+        link.emit(heard_so_far)
+
+    async def scene(session, caller):
+        await caller.say("what is the time")
+        await asyncio.sleep(8)
+        assert session.state is not SessionState.IDLE
+
+    seen, _, _ = play(script, scene)
+    assert [one.rung for one in seen.of(DeadAir)][:1] == [Rung.SOUND]

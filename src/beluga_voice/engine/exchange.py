@@ -492,8 +492,10 @@ class Exchange:
         is_owed = is_busy or is_deaf or self._turns.is_owed
         has_not_heard = self._turns.awaits_words and self._hearing.is_ours
         rung = self.waiting.next(now, is_busy=is_busy, is_deaf=is_deaf or has_not_heard)
-        # A model that hears all the time may choose to say nothing, if it has begun nothing.
-        is_choice = self._hearing.is_duplex
+        # A model that hears all the time may choose to say nothing, if it has begun nothing, and
+        # has heard to the end.
+        broke_off = self._turns.awaits_words and self._utterance.unsure is not None
+        is_choice = self._hearing.is_duplex and not broke_off
         if (is_choice or self.deafness.is_doubtful) and not is_owed and self._responses.is_idle:
             self._turns.take(Turn.GONE)
             self.deafness.was_no_voice()
