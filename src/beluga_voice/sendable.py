@@ -6,4 +6,4 @@ def sendable(text: str) -> str:
 
     A model that is cut off inside of one may leave such a half, and no JSON can hold it.
     """
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
