@@ -14,7 +14,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from inspect import signature
 from typing import Any
 
-from beluga_voice.errors import ConfigurationError, UnknownPlugin
+from beluga_voice.errors import BelugaError, ConfigurationError, UnknownPlugin
 
 KINDS = ("s2s", "stt", "tts", "vad", "turns", "noise", "agent", "memory", "backend")
 
@@ -27,10 +27,21 @@ def installed(kind: str) -> tuple[str, ...]:
 
 
 def load(kind: str, name: str) -> Callable[..., Any]:
-    """What makes the plugin: a class or a function. Raises `UnknownPlugin`, or `MissingExtra`."""
+    """What makes the plugin: a class or a function.
+
+    Raises `UnknownPlugin`, `MissingExtra`, or `ConfigurationError` for one that is broken.
+    """
     if name not in installed(kind):
         raise UnknownPlugin(kind, name, installed(kind))
-    made: Callable[..., Any] = _points(kind)[name].load()
+    point = _points(kind)[name]
+    try:
+        made: Callable[..., Any] = point.load()
+    except BelugaError:
+        raise
+    except Exception as error:  # whatever the code of another package does when it is imported
+        package = "" if point.dist is None else f" of {point.dist.name}"
+        message = f"the {kind} {name!r}{package} cannot be loaded: {type(error).__name__}: {error}"
+        raise ConfigurationError(message, op=kind) from error
     return made
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -58,6 +59,10 @@ async def untyped(given):
     return given
 
 
+async def with_more(text: str, more: str) -> str:
+    return text + more
+
+
 class Callable:
     """An object that answers."""
 
@@ -78,8 +83,13 @@ class Callable:
         (untyped, ["words"]),
         (Callable(), ["be kind"]),
         (Callable().method, ["WORDS"]),
+        (partial(with_more, more="!"), ["words!"]),
+        (partial(whole_turn), ["words/be kind/look {}"]),
     ],
-    ids=["coroutine", "generator", "turn", "default", "untyped", "object", "method"],
+    ids=[
+        *("coroutine", "generator", "turn", "default", "untyped", "object", "method"),
+        *("partial", "partial turn"),
+    ],
 )
 def test_a_function_is_given_what_it_asks_for(agent, pieces):
     """The words as text, or the whole turn where its parameter is annotated so."""

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
+from beluga_voice import registry
 from beluga_voice.cli import providers
 from beluga_voice.cli.main import main
 
@@ -172,3 +173,33 @@ def test_a_kind_may_be_named_too(capsys, monkeypatch):
     assert "tts deepgram" in told
     assert "stt deepgram" not in told
     assert main(["check", "tts/nobody"]) == 2
+
+
+@pytest.fixture
+def broken_plugins(tmp_path, monkeypatch):
+    """Install a package with one plugin that cannot be imported, and one that cannot be made."""
+    package = tmp_path / "acme-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    points = (
+        "[beluga_voice.stt]\nabsent = acme_nowhere:X\n[beluga_voice.vad]\nbad = acme_ears:make\n"
+    )
+    (package / "entry_points.txt").write_text(points)
+    (tmp_path / "acme_ears.py").write_text("def make():\n    raise RuntimeError('no ears')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._points.cache_clear()
+    yield
+    registry._points.cache_clear()
+
+
+def test_a_broken_plugin_is_told_of(broken_plugins, capsys):
+    """The others are listed and tried, and what is wrong with it is said."""
+    found = rows(capsys)
+    assert found["stt", "absent"]["installed"] == "broken"
+    assert found["vad", "bad"]["installed"] == "broken"
+    assert found["stt", "pocketsphinx"]["installed"] == "yes"
+    assert main(["check", "stt/absent", "vad/bad", "vad/energy"]) == 1
+    out = capsys.readouterr().out
+    assert "the stt 'absent' of acme cannot be loaded: ModuleNotFoundError" in out
+    assert "vad bad: it cannot be made: RuntimeError: no ears" in out
+    assert "ok      vad energy" in out

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from beluga_voice import s2s
+from beluga_voice import s2s, stt, tts
 from beluga_voice.errors import ConfigurationError, Silent, WrongFormat
 from beluga_voice.events import Message, Role, ToolCallId, ToolResult, ToolUse
 from beluga_voice.interfaces import TurnOwner
@@ -180,3 +180,21 @@ def test_sound_that_was_not_taken_in_time_is_told_as_that():
     )
     with pytest.raises(Silent, match="had not taken all of the 600 s of sound within 5 s"):
         simulate(lambda: s2s(provider).process(bytes(600 * 32000), rate=16000, timeout_seconds=5))
+
+
+@pytest.mark.parametrize(
+    ("handle", "kind"),
+    [
+        (s2s, "openai_realtime"),
+        (s2s, "elevenlabs"),
+        (s2s, "nova_sonic"),
+        (stt, "deepgram"),
+        (tts, "cartesia"),
+    ],
+)
+@pytest.mark.parametrize("address", ["wss://me:a-secret@host/x", "wss://host/x?api_key=a-secret"])
+def test_a_key_in_an_address_is_refused(handle, kind, address):
+    """Addresses are shown in logs and errors: a key in one is refused, and not repeated."""
+    with pytest.raises(ConfigurationError, match="does not belong into an address") as refused:
+        handle(kind, model="m", endpoint=address)
+    assert "secret" not in str(refused.value)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol, cast, get_type_hints
 
 from beluga_voice.errors import ConfigurationError, MissingExtra
@@ -67,7 +68,8 @@ def agent_of(given: GivenAgent) -> Agent:
             return adapter(given)
     if not callable(given):
         raise ConfigurationError(f"{given!r} is no agent: give an async function", op="agent")
-    call = given if inspect.isroutine(given) else type(given).__call__
+    plain = _unbound(given)
+    call = plain if inspect.isroutine(plain) else type(plain).__call__
     if not (inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)):
         name = getattr(given, "__name__", repr(given))
         if not name.isidentifier():
@@ -85,6 +87,11 @@ def _refuse_class(given: object) -> None:
         raise ConfigurationError(message, op="agent")
 
 
+def _unbound(given: Any) -> Any:
+    """The function that some arguments were bound to, or what was given."""
+    return cast(Any, given.func) if isinstance(given, partial) else given
+
+
 def _takes_turn(function: AgentFunction) -> bool:
     parameters = list(inspect.signature(function).parameters.values())
     required = [one for one in parameters if one.default is one.empty]
@@ -92,5 +99,6 @@ def _takes_turn(function: AgentFunction) -> bool:
     if not is_given or len(required) > 1:
         name = getattr(function, "__name__", repr(function))
         raise ConfigurationError(f"the agent {name} must take one argument", op="agent")
-    routine = function if inspect.isroutine(function) else type(function).__call__
+    plain = _unbound(function)
+    routine = plain if inspect.isroutine(plain) else type(plain).__call__
     return get_type_hints(routine).get(parameters[0].name) is AgentTurn

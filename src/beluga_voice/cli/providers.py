@@ -22,7 +22,7 @@ from beluga_voice.services.text_to_speech import tts
 
 SERVICES: dict[str, Callable[[str], Any]] = {"s2s": s2s, "stt": stt, "tts": tts}
 """What makes a handle of each kind that can be connected to."""
-LOCAL, PRESENT, MISSING, NONE = "local", "present", "missing", "-"
+LOCAL, PRESENT, MISSING, NONE, BROKEN = "local", "present", "missing", "-", "broken"
 OK_MARK, BAD_MARK = "ok", "FAILED"
 LEGEND = {
     "interim": "words while somebody speaks",
@@ -54,7 +54,7 @@ class Row:
     extra: str
     """The extra that it needs, of the package that it is in; `-` for none."""
     installed: str
-    """`yes`, or what installs it."""
+    """`yes`, or what installs it, or `broken`."""
     credentials: str
     """`local`, `present`, or the variables that are missing."""
     can: tuple[str, ...]
@@ -141,6 +141,8 @@ async def _health(row: Row, endpoint: str | None) -> Health:
         return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=failed)
     except BelugaError as error:
         return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=error)
+    except Exception as error:  # the code of another package
+        return Health(provider=row.name, is_healthy=False, connect_ms=0.0, error=_broken(error))
     health: Health = await service.health()
     return health
 
@@ -153,12 +155,21 @@ def _made(row: Row) -> Health:
         registry.create(row.kind, row.name)
     except BelugaError as failed:
         error = failed
+    except Exception as failed:  # the code of another package
+        error = _broken(failed)
     took_ms = round((time.perf_counter() - began) * 1000, 3)
     return Health(provider=row.name, is_healthy=error is None, connect_ms=took_ms, error=error)
 
 
+def _broken(error: Exception, what: str = "it") -> ConfigurationError:
+    message = f"{what} cannot be made: {type(error).__name__}: {error}"
+    return ConfigurationError(message, op="check")
+
+
 def _what_lacks(row: Row) -> str:
     """What has to be done before it can be tried."""
+    if row.installed == BROKEN:
+        return f"it is broken; beluga-voice check {row.kind}/{row.name} tells how"
     if row.installed != "yes":
         return f"install it: {row.installed}"
     return f"set {row.credentials.removeprefix(f'{MISSING}: ')}"
@@ -179,12 +190,14 @@ def all_rows() -> Iterator[Row]:
 def _row(kind: str, name: str) -> Row:
     try:
         made = registry.load(kind, name)
-        able = _capabilities(made)
+        able = _capabilities(made, f"the {kind} {name!r}")
     except MissingExtra as error:
         needs = f"pip install 'beluga-voice[{error.extra}]'"
         return Row(
             kind=kind, name=name, extra=error.extra, installed=needs, credentials=NONE, can=()
         )
+    except ConfigurationError:
+        return Row(kind=kind, name=name, extra=NONE, installed=BROKEN, credentials=NONE, can=())
     extra: str | None = getattr(made, "extra", None)
     needs = "yes" if extra is None else _what_installs(registry.origin(kind, name), extra)
     variables: tuple[str, ...] = getattr(made, "credential_variables", ())
@@ -221,8 +234,11 @@ def _what_installs(origin: Distribution | None, extra: str) -> str:
     return "yes"
 
 
-def _capabilities(made: Any) -> Capabilities | None:
-    """Those of the class, or of one made without settings; none where there are none."""
+def _capabilities(made: Any, what: str) -> Capabilities | None:
+    """Those of the class, or of one made without settings; none where there are none.
+
+    Raises `MissingExtra`, and `ConfigurationError` for one that breaks when it is made.
+    """
     able: Any = getattr(made, "capabilities", None)
     if isinstance(able, Capabilities):
         return able
@@ -230,6 +246,10 @@ def _capabilities(made: Any) -> Capabilities | None:
         able = getattr(made(), "capabilities", None)
     except (TypeError, ConfigurationError):
         return None  # it needs settings
+    except BelugaError:
+        raise
+    except Exception as error:  # the code of another package
+        raise _broken(error, what) from error
     return able if isinstance(able, Capabilities) else None
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 from beluga_voice.errors import ConfigurationError
 from beluga_voice.events import Message, ToolResult, ToolUse
 from beluga_voice.interfaces import Tool, TurnDetection
+from beluga_voice.transports.addresses import refuse_credentials
 
 _TEXT = (str,)
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -39,6 +40,7 @@ def check_types(given: Mapping[str, Any]) -> None:
     if given.get("endpoint") == "":
         message = "the endpoint is empty; leave it out, or give an address"
         raise ConfigurationError(message, op="endpoint")
+    refuse_credentials(given.get("endpoint") or "")
     tools = given.get("tools", ())
     if isinstance(tools, str) or not isinstance(tools, Iterable):
         raise _wrong("tools", "a list of functions", tools)

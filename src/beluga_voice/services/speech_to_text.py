@@ -29,6 +29,7 @@ from beluga_voice.interfaces import (
 from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
 from beluga_voice.services.recording import Feeder, recording_of
 from beluga_voice.support import refuse_unsupported_stt
+from beluga_voice.transports.addresses import refuse_credentials
 from beluga_voice.transports.failures import error_of
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ def stt(
     are arguments of the provider. Raises `UnknownPlugin`, and `Unsupported` for what this service
     cannot honour; nothing is connected.
     """
+    refuse_credentials(endpoint or "")
     if isinstance(service, str):
         given = {"model": model, "api_key": api_key, "endpoint": endpoint, **settings}
         made = {name: value for name, value in given.items() if value is not None}

@@ -39,6 +39,7 @@ from beluga_voice.interfaces import (
 )
 from beluga_voice.services.health import HEALTH_SECONDS, Health, try_connecting
 from beluga_voice.support import refuse_unsupported_tts
+from beluga_voice.transports.addresses import refuse_credentials
 from beluga_voice.transports.failures import error_of
 
 if TYPE_CHECKING:
@@ -296,6 +297,7 @@ def tts(
     are arguments of the provider. Raises `UnknownPlugin`, and `Unsupported` for what this service
     cannot honour; nothing is connected.
     """
+    refuse_credentials(endpoint or "")
     if isinstance(service, str):
         given = {"model": model, "api_key": api_key, "endpoint": endpoint, **settings}
         made = {name: value for name, value in given.items() if value is not None}

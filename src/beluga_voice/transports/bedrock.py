@@ -24,6 +24,7 @@ Source: aws-sdk-bedrock-runtime 0.12.0 and awscrt 0.32.2, read and tried 2026-11
 """
 
 import asyncio
+import logging
 import os
 import re
 import ssl as tls
@@ -46,6 +47,10 @@ from beluga_voice.errors import (
 )
 from beluga_voice.interfaces import WireMessage
 from beluga_voice.transports.failures import no_connection
+
+for _library in ("smithy_core", "smithy_http", "smithy_aws_core", "aws_sdk_bedrock_runtime"):
+    # With DEBUG they log whole requests, so tokens; who wants all that sets their level again.
+    logging.getLogger(_library).setLevel(logging.INFO)
 
 CONNECT_SECONDS = 8.0
 CLOSE_SECONDS = 1.0
