@@ -89,26 +89,23 @@ class Listener:
 async def openai_realtime(faults: Faults) -> Failure:
     """OpenAI's own."""
     service = realtime.OpenAIRealtimeEmulator(brain, faults=[faults])
-    async with (
-        service.serving(),
-        openai(service.port, realtime.KEY) as client,
-        client.realtime.connect(model=realtime.MODELS[0]) as connection,
-    ):
-        sound = base64.b64encode(said("hello", 24000)).decode()
-        listener = Listener(connection)
-        await connection.input_audio_buffer.append(audio=sound)
-        seen = await listener.failure
-    await listener.task
-    return seen
+    return await _realtime_failure(service, realtime.KEY, realtime.MODELS[0])
 
 
 async def grok(faults: Faults) -> Failure:
     """xAI has none, and names OpenAI's."""
     service = xai.GrokEmulator(brain, faults=[faults])
+    return await _realtime_failure(service, xai.KEY, xai.MODELS[0])
+
+
+async def _realtime_failure(
+    service: realtime.OpenAIRealtimeEmulator | xai.GrokEmulator, key: str, model: str
+) -> Failure:
+    """What OpenAI's client is told after a word, over the protocol that both services speak."""
     async with (
         service.serving(),
-        openai(service.port, xai.KEY) as client,
-        client.realtime.connect(model=xai.MODELS[0]) as connection,
+        openai(service.port, key) as client,
+        client.realtime.connect(model=model) as connection,
     ):
         sound = base64.b64encode(said("hello", 24000)).decode()
         listener = Listener(connection)
